@@ -1,0 +1,259 @@
+/* apply - one task: pool_apply(), pool_apply_async(). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "api/future.h"
+#include "api/result.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "engine/role.h"
+
+struct apply {
+    struct pool_future future; /* first */
+    const void *arg;
+    size_t size;
+    void *out; /* pool_apply: where the result goes, if it has just that size */
+    size_t out_size;
+};
+
+static struct apply *apply_of(struct pool__job *job) { return (struct apply *)(void *)job; }
+
+/* ---- the engine's questions */
+
+static void argument(struct pool__job *job, uint64_t index, const void **bytes, size_t *size)
+{
+    (void)index;
+    *bytes = apply_of(job)->arg;
+    *size = apply_of(job)->size;
+}
+
+static void *place(struct pool__job *job, uint64_t index, uint64_t size, bool *keep)
+{
+    struct apply *apply = apply_of(job);
+
+    (void)index;
+    *keep = !apply->future.detached || apply->future.callback != NULL;
+    return apply->out != NULL && size == apply->out_size && !apply->future.detached ? apply->out : NULL;
+}
+
+static void ended(struct apply *apply)
+{
+    apply->future.result.arg = apply->arg;
+    apply->future.result.arg_size = apply->size;
+    apply->future.pool->lone_unfinished--;
+    if (apply->future.pool->queue_limit != 0)
+        pool__notify(apply->future.pool, apply->future.pool);
+    pool__future_done(&apply->future);
+    pool__future_over(&apply->future);
+}
+
+static void finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
+{
+    struct apply *apply = apply_of(job);
+    bool in_place = outcome->status == POOL_OK && outcome->data == NULL && apply->out != NULL && outcome->size == apply->out_size;
+
+    pool__result_fill(&apply->future.result, outcome, index, true, apply->future.submitted);
+    if (in_place)
+        apply->future.result.data = apply->out;
+    apply->future.owns_data = !in_place;
+    ended(apply);
+}
+
+static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+{
+    struct apply *apply = apply_of(job);
+
+    (void)count;
+    pool__result_fill_dropped(&apply->future.result, status, code, message, first, true);
+    ended(apply);
+}
+
+static const struct pool__owner owner = {argument, place, finished, dropped};
+
+/* ---- submitting */
+
+static bool has_room(const void *context)
+{
+    const struct pool *pool = context;
+
+    return pool->closed || pool->lone_unfinished < pool->queue_limit + pool->scheduler.size;
+}
+
+/* queue_limit counts those that wait: as many again as there are workers may be running. Lone items of busy workers are counted, not those of maps. */
+static enum pool_status wait_for_room(struct pool *pool, const char *call, bool may_wait)
+{
+    if (pool->queue_limit == 0 || has_room(pool))
+        return POOL_OK;
+    if (!may_wait) {
+        errno = EAGAIN;
+        return pool__fail(POOL_INVALID, "%s: %zu tasks wait already: queue_limit", call, pool->queue_limit);
+    }
+    pool__wait(pool, pool, has_room, pool, POOL__NEVER);
+    return pool__check_open(pool, call);
+}
+
+static enum pool_status check(pool_function *fn, const void *arg, size_t size, const struct pool_job *job, const char *call, unsigned meaning)
+{
+    errno = EINVAL;
+    if (fn == NULL)
+        return pool__fail(POOL_INVALID, "%s: fn is NULL", call);
+    if (arg == NULL && size > 0)
+        return pool__fail(POOL_INVALID, "%s: arg is NULL, and size is %zu", call, size);
+    if (size > PTRDIFF_MAX)
+        return pool__fail(POOL_INVALID, "%s: size is %zu: more than memory can hold", call, size);
+    return pool__check_job(job, call, meaning);
+}
+
+/* The argument, and shared bytes behind it, in memory of the future's own. */
+static bool copy_in(struct apply *apply, const void *arg, size_t size, const struct pool_job *job)
+{
+    size_t shared = job != NULL && job->shared != NULL ? job->shared_size : 0, at = (size + 15) & ~(size_t)15;
+    unsigned char *copies;
+
+    if (at < size || shared > PTRDIFF_MAX - at)
+        return false;
+    copies = malloc(at + shared > 0 ? at + shared : 1);
+    if (copies == NULL)
+        return false;
+    if (size > 0)
+        memcpy(copies, arg, size);
+    if (shared > 0)
+        memcpy(copies + at, job->shared, shared);
+    apply->future.copies = copies;
+    apply->arg = copies;
+    if (job != NULL && job->shared != NULL)
+        pool__job_share(apply->future.pool, &apply->future.job, copies + at, shared);
+    return true;
+}
+
+static void submit(struct pool *pool, struct apply *apply)
+{
+    struct pool__job *job = &apply->future.job;
+
+    apply->future.submitted = pool__now();
+    job->end = 1;
+    pool->submitted++;
+    pool->lone_unfinished++;
+    pool__scheduler_submit(&pool->scheduler, job);
+    pool__scheduler_dispatch(&pool->scheduler, apply->future.submitted);
+}
+
+static struct apply *make(struct pool *pool, pool_function *fn, size_t size, const struct pool_job *job)
+{
+    struct apply *apply = (struct apply *)(void *)pool__future_make(pool, sizeof *apply, job);
+
+    if (apply == NULL)
+        return NULL;
+    pool__job_init(&apply->future.job, &owner, fn, size);
+    apply->future.job.lone = true;
+    apply->size = size;
+    return apply;
+}
+
+/* Never submitted: nothing but memory. */
+static void unmake(struct apply *apply)
+{
+    apply->future.references = 1;
+    pool__future_drop(&apply->future);
+}
+
+static struct apply *apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size, const struct pool_job *job, int *code)
+{
+    bool may_wait = (job == NULL || !job->try_submit) && pool__has_thread(pool) && !pool__in_callback(pool);
+    struct apply *apply;
+
+    if (pool__check_open(pool, "pool_apply_async") != POOL_OK || wait_for_room(pool, "pool_apply_async", may_wait) != POOL_OK) {
+        *code = errno;
+        return NULL;
+    }
+    if (job != NULL && job->callback != NULL && (*code = pool__callbacks_start(pool)) != 0) {
+        pool__fail(POOL_SYSTEM, "pool_apply_async: no thread for callbacks: %s", strerror(*code));
+        return NULL;
+    }
+    apply = make(pool, fn, size, job);
+    if (apply == NULL || !copy_in(apply, arg, size, job)) {
+        if (apply != NULL)
+            unmake(apply);
+        pool__fail(POOL_NO_MEMORY, "pool_apply_async: no memory for a task of %zu bytes", size);
+        *code = ENOMEM;
+        return NULL;
+    }
+    submit(pool, apply);
+    pool__rouse(pool);
+    return apply;
+}
+
+struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size, const struct pool_job *job)
+{
+    struct apply *apply;
+    int code = 0;
+
+    if ((pool != NULL && check(fn, arg, size, job, "pool_apply_async", POOL__JOB_CALLBACK) != POOL_OK)
+        || pool__enter(pool, "pool_apply_async", "pool") != POOL_OK)
+        return NULL;
+    apply = apply_async(pool, fn, arg, size, job, &code);
+    pool__leave(pool);
+    if (apply == NULL) {
+        errno = code;
+        return NULL;
+    }
+    return &apply->future;
+}
+
+/* ---- and waiting */
+
+static bool is_done(const void *future) { return ((const struct pool_future *)future)->done; }
+
+static enum pool_status result_of(const struct apply *apply)
+{
+    const struct pool_result *result = &apply->future.result;
+
+    if (result->status != POOL_OK)
+        return pool__fail(result->status, "%s", result->message[0] != '\0' ? result->message : pool_status_name(result->status));
+    if (apply->out != NULL && result->size != apply->out_size)
+        return pool__fail(POOL_BAD_SIZE, "pool_apply: the result has %zu bytes, %zu were asked for", result->size, apply->out_size);
+    return POOL_OK;
+}
+
+/* The argument is not copied: it is the caller's, and he waits. */
+static enum pool_status apply_and_wait(struct pool *pool, struct apply *apply)
+{
+    enum pool_status status;
+
+    submit(pool, apply);
+    pool__wait(pool, &apply->future, is_done, &apply->future, POOL__NEVER);
+    status = result_of(apply);
+    pool__future_drop(&apply->future);
+    return status;
+}
+
+enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *arg, size_t size, void *out, size_t out_size, const struct pool_job *job)
+{
+    enum pool_status status;
+    struct apply *apply;
+
+    if (pool != NULL && (status = check(fn, arg, size, job, "pool_apply", 0)) != POOL_OK)
+        return status;
+    if (pool != NULL && out == NULL && out_size > 0)
+        return pool__fail(POOL_INVALID, "pool_apply: out is NULL, and out_size is %zu", out_size);
+    status = pool__enter_to_wait(pool, "pool_apply", "pool", POOL_FOREVER);
+    if (status != POOL_OK)
+        return status;
+    status = pool__check_open(pool, "pool_apply");
+    if (status == POOL_OK)
+        status = wait_for_room(pool, "pool_apply", true);
+    if (status == POOL_OK && (apply = make(pool, fn, size, job)) == NULL)
+        status = pool__fail(POOL_NO_MEMORY, "pool_apply: no memory for a task");
+    if (status == POOL_OK) {
+        apply->arg = arg;
+        apply->out = out;
+        apply->out_size = out_size;
+        if (job != NULL && job->shared != NULL)
+            pool__job_share(pool, &apply->future.job, job->shared, job->shared_size);
+        status = apply_and_wait(pool, apply);
+    }
+    pool__leave(pool);
+    return status;
+}

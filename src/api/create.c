@@ -1,0 +1,338 @@
+/* create - pool_create() and pool_destroy(): a pool's parts, made in order and let go in reverse. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "base/clock.h"
+#include "base/cpu_count.h"
+#include "base/descriptor.h"
+#include "base/error.h"
+#include "base/shared_pages.h"
+#include "engine/callbacks.h"
+#include "engine/role.h"
+#include "engine/staffing.h"
+
+#define START_TIMEOUT 60000u            /* ms, where start_timeout_ms is 0 */
+#define SPARE_BOARDS 4u                 /* for lives whose end is not told yet while the next begins */
+#define FIRST_LIVES (30000 * POOL__MS)  /* the most that the first forks may take, of a very large program */
+#define LAST_LIVES (5000 * POOL__MS)    /* the most that pool_destroy() waits for a zygote that does not answer */
+
+/* ---- options */
+
+static const struct pool_options defaults;
+
+static void *wrong(const char *what) { return pool__null(EINVAL, "pool_create: %s", what); }
+
+static unsigned default_limit(unsigned workers)
+{
+    unsigned four = workers > UINT_MAX / 4 ? workers : workers * 4;
+
+    return four > 64 ? four : 64;
+}
+
+/* False, with words and errno: not an options struct for this version. */
+static bool check_options(const struct pool_options *options, unsigned workers, unsigned limit)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i] != 0)
+            return wrong("a reserved field of the options is not zero") != NULL;
+    if ((options->flags & ~POOL_NO_THREAD) != 0)
+        return pool__null(EINVAL, "pool_create: flags are 0x%x: only POOL_NO_THREAD is known", options->flags) != NULL;
+    if (options->start_timeout_ms < 0)
+        return pool__null(EINVAL, "pool_create: start_timeout_ms is %d: below zero", options->start_timeout_ms) != NULL;
+    if (options->arena_size != 0)
+        return wrong("arena_size is not available in this version") != NULL;
+    if (workers > limit)
+        return pool__null(EINVAL, "pool_create: %u workers are more than max_workers, %u", workers, limit) != NULL;
+    if (limit > UINT16_MAX)
+        return pool__null(EINVAL, "pool_create: %u workers are more than the 65,535 that a pool can have", limit) != NULL;
+    return true;
+}
+
+static void name_processes(struct pool__zygote_setup *setup, const char *name)
+{
+    snprintf(setup->worker.name, sizeof setup->worker.name, "%s", name != NULL ? name : "pool");
+    snprintf(setup->name, sizeof setup->name, "%.8s/zygote", setup->worker.name);
+}
+
+/* ---- parts */
+
+static void setup_free(struct pool__zygote_setup *setup)
+{
+    if (setup == NULL)
+        return;
+    pool__shared_pages_unmap(setup->boards, setup->board_count * sizeof *setup->boards);
+    pool__executable_map_free(&setup->worker.code);
+    free(setup->lives);
+    free(setup);
+}
+
+static struct pool__zygote_setup *setup_make(const struct pool_options *options, unsigned limit)
+{
+    struct pool__zygote_setup *setup = calloc(1, sizeof *setup);
+
+    if (setup == NULL)
+        return NULL;
+    setup->worker.initializer = options->initializer;
+    setup->worker.finalizer = options->finalizer;
+    setup->worker.initializer_arg = options->initializer_arg;
+    setup->worker.tasks_per_worker = options->tasks_per_worker;
+    setup->worker.worker_memory = options->worker_memory;
+    name_processes(setup, options->name);
+    setup->board_count = (size_t)limit + SPARE_BOARDS;
+    setup->lives = calloc(setup->board_count, sizeof *setup->lives);
+    setup->boards = setup->lives != NULL ? pool__shared_pages_map(setup->board_count * sizeof *setup->boards) : NULL;
+    if (setup->boards == NULL) {
+        setup_free(setup);
+        errno = ENOMEM;
+        return NULL;
+    }
+    pool__executable_map_read(&setup->worker.code);
+    return setup;
+}
+
+/* In a child that the program forked: the pool's descriptors go, nothing else is looked at. */
+static void close_in_child(struct pool__fork_guard *guard)
+{
+    struct pool *pool = pool__holder(guard, struct pool, guard);
+    unsigned i;
+
+    pool__close(&pool->zygote.control);
+    pool__poller_close_in_child(pool->pipes);
+    pool__poller_close_in_child(pool->bell);
+    for (i = 0; pool->channels != NULL && i < pool->scheduler.limit; i++)
+        pool__channel_close_in_child(&pool->channels[i]);
+}
+
+static void init_plain(struct pool *pool)
+{
+    pool->generation = pool__process_generation();
+    pool->references = 1;
+    pool->zygote.control = -1;
+    pool->guard.in_child = close_in_child;
+    pool->take_role_at = pool->thread_sleeps_until = POOL__NEVER;
+    pthread_mutex_init(&pool->lock, NULL);
+    pool__condition_init(&pool->quiet);
+    pool__condition_init(&pool->call_done);
+    pool__list_init(&pool->unwanted);
+    pool__list_init(&pool->iterators);
+    pool__list_init(&pool->waiters);
+    pool__list_init(&pool->calls_queued);
+}
+
+static bool make_memory(struct pool *pool, const struct pool_options *options, unsigned limit)
+{
+    unsigned i;
+
+    pool->flags = options->flags;
+    pool->queue_limit = options->queue_limit;
+    pool->setup = setup_make(options, limit);
+    pool->channels = calloc(limit, sizeof *pool->channels);
+    pool->scratch = malloc(POOL__SCRATCH);
+    if (pool->setup == NULL || pool->channels == NULL || pool->scratch == NULL
+        || (pool->board_taken = calloc(pool->setup->board_count, sizeof *pool->board_taken)) == NULL
+        || !pool__scheduler_init(&pool->scheduler, pool__engine_actions, pool, limit)) {
+        errno = ENOMEM;
+        return false;
+    }
+    for (i = 0; i < limit; i++)
+        pool__channel_clear(&pool->channels[i]);
+    pool->scheduler.tasks_per_worker = options->tasks_per_worker;
+    pool->scheduler.start_timeout = (options->start_timeout_ms != 0 ? (unsigned)options->start_timeout_ms : START_TIMEOUT) * POOL__MS;
+    pool->scheduler.stop_timeout = pool->scheduler.start_timeout;
+    return true;
+}
+
+static bool make_pollers(struct pool *pool)
+{
+    struct pool__poller *listener;
+
+    pool->pipes = pool__poller_open();
+    if (pool->pipes == NULL)
+        return false;
+    if (pool__has_thread(pool) && (pool->bell = pool__poller_open()) == NULL)
+        return false;
+    listener = pool->bell != NULL ? pool->bell : pool->pipes;
+    return pool__poller_add(listener, pool->zygote.control, 0, POOL__POLL_READ);
+}
+
+/* Under the fork lock, so that a child forked meanwhile by another thread has nothing that its handler does not know (rule 25). */
+static int make_zygote(struct pool *pool)
+{
+    int code;
+
+    pool__fork_lock();
+    code = pool__zygote_start(&pool->zygote, pool->setup);
+    if (code == 0 && !make_pollers(pool))
+        code = errno;
+    if (code == 0)
+        pool__fork_guard_add(&pool->guard);
+    pool__fork_unlock();
+    pool__shared_pages_keep_from_children(pool->setup->boards, pool->setup->board_count * sizeof *pool->setup->boards);
+    return code;
+}
+
+/* ---- the first workers: all of them, or none */
+
+static bool all_spawned(const void *context)
+{
+    const struct pool *pool = context;
+    unsigned i;
+
+    if (pool->create_error != 0 || pool->broken)
+        return true;
+    for (i = 0; i < pool->scheduler.size; i++)
+        if (!pool->scheduler.seats[i].spawned)
+            return false;
+    return true;
+}
+
+static int start_workers(struct pool *pool, unsigned workers)
+{
+    int code = 0;
+
+    pool__lock(pool);
+    pool->creating = true;
+    pool__staffing_resize(&pool->scheduler, workers, pool__now());
+    if (!pool__wait(pool, pool, all_spawned, pool, pool__now() + FIRST_LIVES))
+        code = EAGAIN;
+    else if (pool->create_error != 0 || pool->broken)
+        code = pool->create_error != 0 ? pool->create_error : EAGAIN;
+    pool->creating = false;
+    pool__unlock(pool);
+    return code;
+}
+
+/* ---- the end */
+
+static bool is_over(const void *pool) { return pool__is_over(pool); }
+
+static void end_processes(struct pool *pool)
+{
+    pool__lock(pool);
+    if (!pool->terminated && !pool->broken)
+        pool__end_by_terminate(pool);
+    pool__settle(pool);
+    /* a zygote that is stopped, or held by the kernel, sees the socket's end when it wakes */
+    pool__wait(pool, pool, is_over, pool, pool__now() + LAST_LIVES);
+    pool__unlock(pool);
+}
+
+static void run_last_callbacks(struct pool *pool)
+{
+    if (pool__has_thread(pool)) {
+        pool__callbacks_end(pool);
+        return;
+    }
+    pool__lock(pool);
+    pool__callbacks_run(pool);
+    pool__unlock(pool);
+}
+
+static void wait_for_calls(struct pool *pool)
+{
+    pool__lock(pool);
+    pool->destroying = true;
+    while (pool->calls > 0)
+        pthread_cond_wait(&pool->quiet, &pool->lock);
+    pool__unlock(pool);
+}
+
+static void free_parts(struct pool *pool)
+{
+    unsigned i;
+
+    pool__fork_lock();
+    pool__fork_guard_remove(&pool->guard);
+    pool__fork_unlock();
+    for (i = 0; pool->channels != NULL && pool->pipes != NULL && i < pool->scheduler.limit; i++)
+        if (pool->scheduler.seats != NULL)
+            pool__channel_close(pool, &pool->channels[i]);
+    if (pool->zygote.control >= 0)
+        pool__close(&pool->zygote.control);
+    pool__poller_close(pool->pipes);
+    pool__poller_close(pool->bell);
+    pool->pipes = pool->bell = NULL;
+    free(pool->channels);
+    free(pool->board_taken);
+    free(pool->scratch);
+    pool__scheduler_free(&pool->scheduler);
+    setup_free(pool->setup);
+}
+
+static void destroy(struct pool *pool)
+{
+    end_processes(pool);
+    wait_for_calls(pool);
+    run_last_callbacks(pool);
+    if (pool->bell != NULL && pool->thread_started)
+        pool__background_end(pool);
+    free_parts(pool);
+    pool__let_go(pool);
+}
+
+void pool_destroy(struct pool *pool)
+{
+    int kept = errno;
+
+    if (pool == NULL || !pool__is_here(pool))
+        return; /* another process: what is there may be half changed by a thread that does not exist here; its descriptors are closed already */
+    pool__lock(pool);
+    if (pool__in_callback(pool)) {
+        pool->destroy_when_returned = true;
+        pool__end_by_terminate(pool);
+        pool__settle(pool);
+        pool__unlock(pool);
+    } else {
+        pool__unlock(pool);
+        destroy(pool);
+    }
+    errno = kept;
+}
+
+/* ---- the beginning */
+
+struct pool *pool_create(unsigned workers, const struct pool_options *options)
+{
+    unsigned limit;
+    struct pool *pool;
+    int code;
+
+    if (options == NULL)
+        options = &defaults;
+    if (workers == 0)
+        workers = pool_cpu_count();
+    limit = options->max_workers != 0 ? options->max_workers : default_limit(workers);
+    if (!check_options(options, workers, limit))
+        return NULL;
+    if ((code = pool__fork_handlers_install()) != 0)
+        return pool__null(code, "pool_create: no fork handlers: %s", strerror(code));
+    pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return pool__null(ENOMEM, "pool_create: no memory for a pool");
+    init_plain(pool);
+    if (!make_memory(pool, options, limit)) {
+        code = errno;
+    } else if ((code = make_zygote(pool)) == 0 && (code = pool__has_thread(pool) ? pool__background_start(pool) : 0) == 0) {
+        pool->thread_started = true;
+        code = start_workers(pool, workers);
+    }
+    if (code == 0)
+        return pool;
+    if (pool->pipes != NULL)
+        destroy(pool);
+    else {
+        pool__zygote_bury(&pool->zygote);
+        free_parts(pool);
+        pool__let_go(pool);
+    }
+    return pool__null(code, "pool_create: %u workers cannot be started: %s", workers, strerror(code));
+}
+
+/* Where pool_destroy() was called in a callback. */
+static void destroy_deferred(struct pool *pool) { destroy(pool); }
+void (*pool__destroy_deferred)(struct pool *pool) = destroy_deferred;

@@ -1,0 +1,146 @@
+#define _GNU_SOURCE /* prctl, __fpending, __fpurge */
+#include "base/process_self.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/descriptor.h"
+#include "base/shared_pages.h"
+
+#if defined(__linux__) && !defined(POOL__PORTABLE)
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+
+void pool__process_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+void pool__die_with_parent(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent)
+        _exit(0);
+}
+
+void pool__adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+/* The pids in /proc/thread-self/children, read in pieces: "12 34 56 ". */
+void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)
+{
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    char text[512];
+    ssize_t got, i;
+    pid_t pid = 0;
+
+    if (fd < 0)
+        return;
+    while ((got = read(fd, text, sizeof text)) > 0 || (got < 0 && errno == EINTR)) {
+        for (i = 0; i < got; i++) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                pid = pid * 10 + (text[i] - '0');
+            } else if (pid > 0) {
+                each(context, pid);
+                pid = 0;
+            }
+        }
+    }
+    pool__close(&fd);
+}
+
+static bool has_pending(FILE *stream) { return __fpending(stream) > 0; }
+static void forget_buffered(FILE *stream) { __fpurge(stream); }
+
+size_t pool__resident_size(void)
+{
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    char text[64];
+    ssize_t got;
+    size_t pages = 0, i = 0;
+
+    if (fd < 0)
+        return 0;
+    got = read(fd, text, sizeof text - 1);
+    pool__close(&fd);
+    if (got <= 0)
+        return 0;
+    while (i < (size_t)got && text[i] != ' ') /* the first number is the address space's size */
+        i++;
+    for (i++; i < (size_t)got && text[i] >= '0' && text[i] <= '9'; i++)
+        pages = pages * 10 + (size_t)(text[i] - '0');
+    return pages * pool__page_size();
+}
+
+#else
+
+void pool__process_name(const char *name) { (void)name; }
+void pool__die_with_parent(pid_t parent) { (void)parent; }
+void pool__adopt_orphans(void) {}
+
+void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)
+{
+    (void)each;
+    (void)context;
+}
+
+static bool has_pending(FILE *stream)
+{
+    (void)stream;
+    return true;
+}
+
+/* Standard input has just been turned to the null device, so nobody's file offset is moved. */
+static void forget_buffered(FILE *stream)
+{
+    if (stream == stdin)
+        fflush(stream);
+}
+
+size_t pool__resident_size(void)
+{
+    struct rusage usage; /* the peak, and that of the host at the fork: the nearest thing to have */
+
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}
+#endif
+
+static void forget_if_free(FILE *stream)
+{
+    if (ftrylockfile(stream) != 0)
+        return; /* held at the fork by a thread that does not exist here */
+    forget_buffered(stream);
+    funlockfile(stream);
+}
+
+void pool__stdio_settle(void)
+{
+    int null_device = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (null_device >= 0 && null_device != STDIN_FILENO) {
+        dup2(null_device, STDIN_FILENO);
+        pool__close(&null_device);
+    } else if (null_device < 0) {
+        close(STDIN_FILENO);
+    }
+    forget_if_free(stdin);
+    clearerr(stdin);
+    forget_if_free(stdout);
+    forget_if_free(stderr);
+}
+
+static void flush_stream(FILE *stream)
+{
+    if (!has_pending(stream) || ftrylockfile(stream) != 0)
+        return;
+    fflush(stream);
+    funlockfile(stream);
+}
+
+void pool__stdio_flush(void)
+{
+    flush_stream(stdout);
+    flush_stream(stderr);
+}

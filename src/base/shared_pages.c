@@ -1,0 +1,67 @@
+#define _GNU_SOURCE /* memfd_create, MADV_DONTFORK */
+#include "base/shared_pages.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/descriptor.h"
+
+#if !defined(MAP_ANONYMOUS) && defined(MAP_ANON)
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+#if defined(__linux__) && defined(MFD_ALLOW_SEALING) && !defined(POOL__PORTABLE)
+static int open_memory(size_t size)
+{
+    int fd = memfd_create("procpool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return -1;
+    if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        pool__close(&fd);
+    return fd;
+}
+#else
+static int open_memory(size_t size)
+{
+    (void)size;
+    return -1;
+}
+#endif
+
+void *pool__shared_pages_map(size_t size)
+{
+    int fd = open_memory(size);
+    void *pages;
+
+    if (fd >= 0)
+        pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    else
+        pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pool__close(&fd);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void pool__shared_pages_unmap(void *pages, size_t size)
+{
+    if (pages != NULL && size > 0)
+        munmap(pages, size);
+}
+
+void pool__shared_pages_keep_from_children(void *pages, size_t size)
+{
+#if defined(MADV_DONTFORK) && !defined(POOL__PORTABLE)
+    madvise(pages, size, MADV_DONTFORK);
+#else
+    (void)pages;
+    (void)size;
+#endif
+}
+
+size_t pool__page_size(void)
+{
+    long size = sysconf(_SC_PAGESIZE);
+
+    return size > 0 ? (size_t)size : 4096;
+}

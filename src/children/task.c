@@ -1,0 +1,104 @@
+#include "children/task.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char words[POOL__WORDS_ROOM];
+static int worker_index = -1;
+
+const char *pool__words(void) { return words; }
+void pool__words_forget(void) { words[0] = '\0'; }
+void pool__worker_index_set(int seat) { worker_index = seat; }
+int pool_worker_index(void) { return worker_index; }
+
+static struct pool__task *task_of(struct pool_task *given) { return (struct pool__task *)(void *)given; }
+
+/* Grows to the next power of two, so that a result that is appended to piece by piece is not copied each time. */
+static void *heap_space(struct pool__task *task, size_t size)
+{
+    size_t room = 4096;
+    void *heap;
+
+    if (task->heap != NULL && size <= task->heap_room)
+        return task->heap;
+    while (room < size && room <= SIZE_MAX / 4)
+        room *= 2;
+    if (room < size)
+        room = size;
+    heap = realloc(task->heap, room);
+    if (heap == NULL && (heap = realloc(task->heap, room = size)) == NULL) {
+        task->no_memory = true;
+        return NULL;
+    }
+    if (task->heap == NULL && task->has_result)
+        memcpy(heap, task->staging, task->result_size);
+    task->heap = heap;
+    task->heap_room = room;
+    return heap;
+}
+
+void *pool_return_space(struct pool_task *given, size_t size)
+{
+    struct pool__task *task = task_of(given);
+    void *space;
+
+    if (given == NULL)
+        return NULL;
+    if (task->heap == NULL && size <= task->staging_room)
+        space = task->staging;
+    else if (size > PTRDIFF_MAX)
+        space = NULL;
+    else
+        space = heap_space(task, size);
+    if (space == NULL) {
+        task->no_memory = true;
+        return NULL;
+    }
+    task->no_memory = false;
+    task->has_result = true;
+    task->result_size = size;
+    return space;
+}
+
+int pool_return(struct pool_task *given, const void *data, size_t size)
+{
+    void *space;
+
+    if (data == NULL && size > 0)
+        return POOL_INVALID;
+    space = pool_return_space(given, size);
+    if (space == NULL)
+        return POOL_NO_MEMORY;
+    if (size > 0)
+        memmove(space, data, size); /* the data may be part of the result so far */
+    return 0;
+}
+
+int pool_return_buffer(struct pool_task *given, struct pool_buffer *buffer)
+{
+    int status = buffer->failed ? POOL_NO_MEMORY : pool_return(given, buffer->data, buffer->size);
+
+    pool_buffer_free(buffer);
+    return status;
+}
+
+int pool_fail(struct pool_task *given, int code, const char *format, ...)
+{
+    va_list arguments;
+
+    (void)given; /* one task runs at a time, and in an initializer there is none */
+    if (format != NULL) {
+        va_start(arguments, format);
+        vsnprintf(words, sizeof words, format, arguments);
+        va_end(arguments);
+    }
+    return code != 0 ? code : 1;
+}
+
+bool pool_cancelled(const struct pool_task *given)
+{
+    const struct pool__task *task = (const struct pool__task *)(const void *)given;
+
+    return given != NULL && pool__board_cancel_asked(task->board);
+}

@@ -1,0 +1,452 @@
+#include "children/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fork_child.h"
+#include "base/process_self.h"
+#include "children/task.h"
+#include "data/wire.h"
+
+#define INPUT_ROOM 65536u
+#define FLUSH_AFTER (50 * UINT64_C(1000)) /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
+
+/* Bytes that the job's shared data takes here, until the host says DROP. */
+struct shared_bytes {
+    struct shared_bytes *next;
+    uint64_t id;
+    size_t size;
+    unsigned char *bytes;
+};
+
+/* One process, one worker. */
+static struct worker {
+    struct pool__worker_birth birth;
+    const struct pool__worker_setup *setup;
+    struct pool__board *board;
+    void *state;
+    struct shared_bytes *shared;
+    /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
+    unsigned char *input;
+    size_t from, to, room;
+    /* result stream: staging holds [written, staged) still to be written */
+    uint64_t base, staged, written;
+    uint64_t oldest;       /* when the first of what is staged began, 0 where nothing is */
+    uint64_t started_items; /* marks so far: tasks_per_worker counts these */
+    bool leaving;
+    uintptr_t known_function; /* checked already */
+    struct pool__task task;
+} self;
+
+_Noreturn void pool__worker_exit(int status)
+{
+    pool__stdio_flush();
+    _exit(status);
+}
+
+/* A child that a task forked and that came back into our code: it must touch nothing of ours (its descriptors and results are its parent's). */
+static void leave_if_stray(void)
+{
+    if (pool__is_stray_child())
+        pool__worker_exit(0);
+}
+
+/* ---- the result stream */
+
+static void write_or_die(const void *data, size_t size)
+{
+    /* nobody reads any more: the host is gone, or a task has closed our descriptors */
+    if (!pool__write_all(self.birth.results, data, size))
+        _exit(0);
+}
+
+static void flush(void)
+{
+    if (self.written < self.staged)
+        write_or_die(self.board->staging + (self.written - self.base), (size_t)(self.staged - self.written));
+    self.written = self.base = self.staged;
+    self.oldest = 0;
+    /* after this store the bytes may be overwritten: a host that copies them looks at base again */
+    atomic_store_explicit(&self.board->base, self.base, memory_order_release);
+    atomic_thread_fence(memory_order_release);
+}
+
+static size_t staging_used(void) { return (size_t)(self.staged - self.base); }
+static size_t staging_free(void) { return POOL__STAGING_SIZE - staging_used(); }
+
+static uint64_t record_length(uint64_t payload) { return POOL__RECORD_SIZE + pool__padded(payload, POOL__RECORD_ALIGN); }
+
+/* Publishes bytes that lie ready behind what is staged. */
+static void publish(uint64_t length)
+{
+    self.staged += length;
+    atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
+}
+
+/* Too large for staging: straight into the pipe. Published when whole. */
+static void send_directly(const struct pool__record *record, const void *payload)
+{
+    static const unsigned char zeros[POOL__RECORD_ALIGN];
+    unsigned char head[POOL__RECORD_SIZE];
+
+    flush();
+    pool__record_encode(head, record);
+    write_or_die(head, sizeof head);
+    write_or_die(payload, (size_t)record->size);
+    write_or_die(zeros, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
+    self.base = self.written = self.staged += record_length(record->size);
+    atomic_store_explicit(&self.board->base, self.base, memory_order_release);
+    atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
+}
+
+static void send(const struct pool__record *record, const void *payload)
+{
+    uint64_t length = record_length(record->size);
+    unsigned char *at;
+
+    if (length > POOL__STAGING_SIZE) {
+        send_directly(record, payload);
+        return;
+    }
+    if (length > staging_free())
+        flush();
+    at = self.board->staging + staging_used();
+    /* a result that was built in place lies there already */
+    if (record->size > 0 && payload != at + POOL__RECORD_SIZE)
+        memmove(at + POOL__RECORD_SIZE, payload, (size_t)record->size);
+    memset(at + POOL__RECORD_SIZE + record->size, 0, (size_t)(length - POOL__RECORD_SIZE - record->size));
+    pool__record_encode(at, record);
+    publish(length);
+}
+
+static void send_plain(enum pool__record_kind kind, uint32_t batch)
+{
+    struct pool__record record;
+
+    memset(&record, 0, sizeof record);
+    record.kind = kind;
+    record.batch = batch;
+    send(&record, NULL);
+}
+
+/* ---- one item */
+
+static bool function_is_ours(uintptr_t function)
+{
+    if (function == self.known_function)
+        return true;
+    if (!pool__executable_map_has(&self.setup->code, function))
+        return false;
+    self.known_function = function;
+    return true;
+}
+
+static void find_shared(uint64_t id, struct pool_task *given)
+{
+    const struct shared_bytes *shared;
+
+    given->shared = NULL;
+    given->shared_size = 0;
+    for (shared = self.shared; shared != NULL; shared = shared->next) {
+        if (shared->id == id) {
+            given->shared = shared->bytes;
+            given->shared_size = shared->size;
+        }
+    }
+}
+
+/* The result's room lies where its record will stand, so that a result that fits is never copied. */
+static void prepare_task(const struct pool__frame *frame, uint32_t offset)
+{
+    struct pool__task *task = &self.task;
+
+    if (staging_free() < POOL__RECORD_SIZE + 4096)
+        flush();
+    task->given.index = (size_t)(frame->first + offset);
+    task->given.state = self.state;
+    task->given.attempt = frame->attempt;
+    task->staging = self.board->staging + staging_used() + POOL__RECORD_SIZE;
+    task->staging_room = staging_free() - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
+    task->result_size = 0;
+    task->has_result = task->no_memory = false;
+    pool__words_forget();
+}
+
+static void forget_heap_result(void)
+{
+    free(self.task.heap);
+    self.task.heap = NULL;
+    self.task.heap_room = 0;
+}
+
+static void publish_outcome(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code, uint64_t start, uint64_t end)
+{
+    struct pool__record record;
+    const void *payload = NULL;
+
+    memset(&record, 0, sizeof record);
+    record.kind = POOL__RECORD_RESULT;
+    record.how = how;
+    record.batch = frame->batch;
+    record.offset = offset;
+    record.code = code;
+    record.start = start;
+    record.run = end - start;
+    if (how == POOL__HOW_OK && self.task.has_result) {
+        record.size = self.task.result_size;
+        payload = pool__task_result(&self.task);
+    } else if (how == POOL__HOW_FAILED) {
+        record.size = strlen(pool__words());
+        payload = pool__words();
+    }
+    if (self.oldest == 0)
+        self.oldest = start;
+    send(&record, payload);
+    forget_heap_result();
+}
+
+/* Rule 5, the part after an item; `hurry` is rule 6's: a finished result must not wait for the items behind it. */
+static void flush_if_due(enum pool__how how, uint64_t now)
+{
+    bool hurry = atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
+
+    if (hurry)
+        atomic_store_explicit(&self.board->hurry, 0, memory_order_relaxed);
+    if (hurry || how != POOL__HOW_OK || (self.oldest != 0 && now - self.oldest >= FLUSH_AFTER))
+        flush();
+}
+
+static void run_item(const struct pool__frame *frame, uint32_t offset, const void *item, size_t size)
+{
+    pool_function *function = (pool_function *)(uintptr_t)frame->function;
+    enum pool__how how = POOL__HOW_REFUSED;
+    uint64_t start, end;
+    int code = 0;
+
+    self.task.given.arg = item;
+    self.task.given.size = size;
+    prepare_task(frame, offset);
+    self.started_items++;
+    start = end = pool__now();
+    atomic_store_explicit(&self.board->started, start, memory_order_relaxed);
+    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
+    if (function_is_ours((uintptr_t)frame->function)) {
+        code = function(&self.task.given);
+        leave_if_stray();
+        pool__stdio_flush();
+        end = pool__now();
+        how = code != 0 ? POOL__HOW_FAILED : self.task.no_memory ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
+    }
+    publish_outcome(frame, offset, how, code, start, end);
+    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_DONE);
+    flush_if_due(how, end);
+}
+
+/* Is it this worker's time to be replaced? Looked at between items only. */
+static void look_for_end(void)
+{
+    if (self.setup->tasks_per_worker != 0 && self.started_items >= self.setup->tasks_per_worker)
+        self.leaving = true;
+    else if (self.setup->worker_memory != 0 && pool__resident_size() > self.setup->worker_memory)
+        self.leaving = true;
+}
+
+static void run_batch(const struct pool__frame *frame, const unsigned char *body)
+{
+    struct pool__cursor cursor = {0, 0};
+    const void *item;
+    uint32_t offset;
+    size_t size;
+
+    find_shared(frame->shared, &self.task.given);
+    while (!self.leaving && pool__board_claim(self.board, frame->batch, &offset)) {
+        if (!pool__frame_item(frame, body, &cursor, offset, &item, &size))
+            _exit(0); /* not a frame that a host of this version makes */
+        run_item(frame, offset, item, size);
+        look_for_end();
+    }
+    if (!self.leaving)
+        send_plain(POOL__RECORD_LEFT, frame->batch);
+}
+
+/* ---- shared bytes */
+
+static void keep_shared(const struct pool__frame *frame, const unsigned char *body)
+{
+    struct shared_bytes *shared = malloc(sizeof *shared);
+
+    if (shared == NULL)
+        pool__worker_exit(ENOMEM); /* its tasks would read what is not there; the host starts another worker */
+    shared->id = frame->shared;
+    shared->size = (size_t)frame->item_size;
+    shared->bytes = malloc(shared->size > 0 ? shared->size : 1);
+    if (shared->bytes == NULL)
+        pool__worker_exit(ENOMEM);
+    memcpy(shared->bytes, body, shared->size);
+    shared->next = self.shared;
+    self.shared = shared;
+}
+
+static void drop_shared(uint64_t id)
+{
+    struct shared_bytes **at = &self.shared;
+
+    while (*at != NULL) {
+        struct shared_bytes *shared = *at;
+
+        if (shared->id == id) {
+            *at = shared->next;
+            free(shared->bytes);
+            free(shared);
+        } else {
+            at = &shared->next;
+        }
+    }
+}
+
+/* ---- the task pipe */
+
+/* Room for `need` bytes from self.from on. What is unread moves to the start, whose alignment it keeps. */
+static void make_room(size_t need)
+{
+    if (self.from == self.to)
+        self.from = self.to = 0;
+    if (self.room - self.from >= need)
+        return;
+    if (need > self.room) {
+        unsigned char *larger = malloc(need);
+
+        if (larger == NULL)
+            pool__worker_exit(ENOMEM);
+        memcpy(larger, self.input + self.from, self.to - self.from);
+        free(self.input);
+        self.input = larger;
+        self.room = need;
+    } else {
+        memmove(self.input, self.input + self.from, self.to - self.from);
+    }
+    self.to -= self.from;
+    self.from = 0;
+}
+
+/* A frame of one huge item has left its buffer behind. */
+static void shrink_input(void)
+{
+    if (self.room > INPUT_ROOM && self.from == self.to) {
+        free(self.input);
+        self.input = malloc(INPUT_ROOM);
+        self.room = INPUT_ROOM;
+        self.from = self.to = 0;
+        if (self.input == NULL)
+            pool__worker_exit(ENOMEM);
+    }
+}
+
+/* Waits until `need` unread bytes are here; everything finished is flushed before a read that may block. */
+static void fill_input(size_t need)
+{
+    make_room(need);
+    while (self.to - self.from < need) {
+        ssize_t got;
+
+        flush();
+        got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
+        if (got <= 0)
+            _exit(0); /* the host is gone */
+        self.to += (size_t)got;
+    }
+}
+
+static void next_frame(struct pool__frame *frame)
+{
+    fill_input(POOL__FRAME_SIZE);
+    if (!pool__frame_decode(self.input + self.from, frame) || frame->body > SIZE_MAX / 2)
+        _exit(0);
+    fill_input(POOL__FRAME_SIZE + (size_t)frame->body);
+}
+
+static void handle_frame(const struct pool__frame *frame)
+{
+    const unsigned char *body = self.input + self.from + POOL__FRAME_SIZE;
+
+    switch (frame->kind) {
+    case POOL__FRAME_BATCH:
+        run_batch(frame, body);
+        break;
+    case POOL__FRAME_SHARED:
+        keep_shared(frame, body);
+        break;
+    case POOL__FRAME_DROP:
+        drop_shared(frame->shared);
+        break;
+    case POOL__FRAME_STOP:
+        self.leaving = true;
+        break;
+    }
+    self.from += POOL__FRAME_SIZE + (size_t)frame->body;
+    shrink_input();
+}
+
+/* ---- a life */
+
+/* Runs in whoever calls exit(): a task, the initializer, or a child that one of them forked. The program's own handlers, which lie behind this one, must not run here. */
+static void exit_hook(int status)
+{
+    pool__worker_exit(status);
+}
+
+static void start(void)
+{
+    struct pool__record record;
+    int code = 0;
+
+    if (self.setup->initializer != NULL) {
+        code = self.setup->initializer(&self.state, self.setup->initializer_arg);
+        leave_if_stray();
+        pool__stdio_flush();
+    }
+    memset(&record, 0, sizeof record);
+    record.kind = code == 0 ? POOL__RECORD_READY : POOL__RECORD_START_FAILED;
+    record.code = code;
+    record.size = code == 0 ? 0 : strlen(pool__words());
+    send(&record, pool__words());
+    flush();
+    if (code != 0)
+        pool__worker_exit(1);
+}
+
+static _Noreturn void leave(void)
+{
+    send_plain(POOL__RECORD_LEAVING, 0);
+    flush();
+    if (self.setup->finalizer != NULL)
+        self.setup->finalizer(self.state, self.setup->initializer_arg);
+    pool__worker_exit(0);
+}
+
+_Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
+{
+    struct pool__frame frame;
+
+    self.birth = *birth;
+    self.setup = birth->setup;
+    self.board = birth->board;
+    self.task.board = birth->board;
+    pool__worker_index_set((int)birth->seat);
+    pool__exit_hook(exit_hook);
+    start();
+    self.input = malloc(INPUT_ROOM);
+    self.room = INPUT_ROOM;
+    if (self.input == NULL)
+        pool__worker_exit(ENOMEM);
+    while (!self.leaving) {
+        next_frame(&frame);
+        handle_frame(&frame);
+    }
+    leave();
+}

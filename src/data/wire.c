@@ -1,0 +1,180 @@
+#include "data/wire.h"
+
+#include <string.h>
+
+static void put32(unsigned char *at, uint32_t value) { memcpy(at, &value, sizeof value); }
+static void put64(unsigned char *at, uint64_t value) { memcpy(at, &value, sizeof value); }
+
+static uint32_t get32(const unsigned char *at)
+{
+    uint32_t value;
+
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static uint64_t get64(const unsigned char *at)
+{
+    uint64_t value;
+
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool__frame *frame)
+{
+    put32(bytes, (uint32_t)frame->kind);
+    put32(bytes + 4, frame->batch);
+    put32(bytes + 8, frame->count);
+    put32(bytes + 12, frame->attempt);
+    put64(bytes + 16, frame->body);
+    put64(bytes + 24, frame->function);
+    put64(bytes + 32, frame->shared);
+    put64(bytes + 40, frame->first);
+    put64(bytes + 48, frame->item_size);
+    put64(bytes + 56, 0);
+}
+
+bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool__frame *frame)
+{
+    uint32_t kind = get32(bytes);
+
+    if (kind < POOL__FRAME_BATCH || kind > POOL__FRAME_STOP)
+        return false;
+    frame->kind = (enum pool__frame_kind)kind;
+    frame->batch = get32(bytes + 4);
+    frame->count = get32(bytes + 8);
+    frame->attempt = get32(bytes + 12);
+    frame->body = get64(bytes + 16);
+    frame->function = get64(bytes + 24);
+    frame->shared = get64(bytes + 32);
+    frame->first = get64(bytes + 40);
+    frame->item_size = get64(bytes + 48);
+    if (get64(bytes + 56) != 0 || frame->body % POOL__FRAME_ALIGN != 0)
+        return false;
+    if (frame->kind == POOL__FRAME_SHARED)
+        return frame->item_size <= frame->body;
+    return frame->kind != POOL__FRAME_BATCH || (frame->count > 0 && frame->count <= POOL__BATCH_MAX);
+}
+
+static bool item_of_fixed_size(const struct pool__frame *frame, const unsigned char *body, uint32_t offset, const void **item, size_t *size)
+{
+    if (frame->item_size != 0 && offset >= frame->body / frame->item_size)
+        return false;
+    *item = body + (size_t)offset * (size_t)frame->item_size;
+    *size = (size_t)frame->item_size;
+    return true;
+}
+
+/* The size of the item that the cursor stands at, and what it takes; false where it would not lie in the body. */
+static bool size_at(const struct pool__frame *frame, const unsigned char *body, const struct pool__cursor *cursor, uint64_t *size)
+{
+    uint64_t left = frame->body - pool__sizes_table(frame->count) - cursor->passed;
+
+    *size = get64(body + (size_t)cursor->offset * 8);
+    return *size <= left && pool__padded(*size, POOL__FRAME_ALIGN) <= left;
+}
+
+bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor, uint32_t offset,
+                      const void **item, size_t *size)
+{
+    uint64_t bytes;
+
+    if (offset >= frame->count)
+        return false;
+    if (frame->item_size != POOL__VARIES)
+        return item_of_fixed_size(frame, body, offset, item, size);
+    if (pool__sizes_table(frame->count) > frame->body || offset < cursor->offset)
+        return false;
+    for (; cursor->offset < offset; cursor->offset++) {
+        if (!size_at(frame, body, cursor, &bytes))
+            return false;
+        cursor->passed += pool__padded(bytes, POOL__FRAME_ALIGN);
+    }
+    if (!size_at(frame, body, cursor, &bytes))
+        return false;
+    *item = body + pool__sizes_table(frame->count) + cursor->passed;
+    *size = (size_t)bytes;
+    return true;
+}
+
+void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct pool__record *record)
+{
+    bytes[0] = (unsigned char)record->kind;
+    bytes[1] = (unsigned char)record->how;
+    bytes[2] = bytes[3] = 0;
+    put32(bytes + 4, record->batch);
+    put32(bytes + 8, record->offset);
+    put32(bytes + 12, (uint32_t)record->code);
+    put64(bytes + 16, record->size);
+    put64(bytes + 24, record->start);
+    put64(bytes + 32, record->run);
+    put64(bytes + 40, 0);
+}
+
+bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct pool__record *record)
+{
+    if (bytes[0] < POOL__RECORD_READY || bytes[0] > POOL__RECORD_LEAVING || bytes[1] >= POOL__HOW_COUNT || bytes[2] != 0 || bytes[3] != 0 || get64(bytes + 40) != 0)
+        return false;
+    record->kind = (enum pool__record_kind)bytes[0];
+    record->how = (enum pool__how)bytes[1];
+    record->batch = get32(bytes + 4);
+    record->offset = get32(bytes + 8);
+    record->code = (int32_t)get32(bytes + 12);
+    record->size = get64(bytes + 16);
+    record->start = get64(bytes + 24);
+    record->run = get64(bytes + 32);
+    if (record->size > UINT64_MAX / 2)
+        return false;
+    return record->size == 0 || record->kind == POOL__RECORD_RESULT || record->kind == POOL__RECORD_START_FAILED;
+}
+
+static size_t least(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+
+static void consume(const unsigned char **bytes, size_t *size, size_t count)
+{
+    *bytes += count;
+    *size -= count;
+}
+
+/* The record is over when nothing of it is left to come: `have` back at 0 makes way for the next. */
+static enum pool__decoded finish(struct pool__decoder *decoder)
+{
+    decoder->have = 0;
+    return POOL__DECODED_END;
+}
+
+enum pool__decoded pool__decoder_step(struct pool__decoder *decoder, const unsigned char **bytes, size_t *size, const unsigned char **piece, size_t *piece_size)
+{
+    size_t count;
+
+    if (decoder->have < POOL__RECORD_SIZE) {
+        count = least(POOL__RECORD_SIZE - decoder->have, *size);
+        memcpy(decoder->head + decoder->have, *bytes, count);
+        decoder->have += count;
+        consume(bytes, size, count);
+        if (decoder->have < POOL__RECORD_SIZE)
+            return POOL__DECODED_NOTHING;
+        if (!pool__record_decode(decoder->head, &decoder->record))
+            return POOL__DECODED_NONSENSE;
+        decoder->payload_left = decoder->record.size;
+        decoder->padding_left = pool__padded(decoder->record.size, POOL__RECORD_ALIGN) - decoder->record.size;
+        return POOL__DECODED_RECORD;
+    }
+    if (decoder->payload_left > 0) {
+        if (*size == 0)
+            return POOL__DECODED_NOTHING;
+        count = least(decoder->payload_left, *size);
+        *piece = *bytes;
+        *piece_size = count;
+        decoder->payload_left -= count;
+        consume(bytes, size, count);
+        return POOL__DECODED_PAYLOAD;
+    }
+    count = least(decoder->padding_left, *size);
+    decoder->padding_left -= count;
+    consume(bytes, size, count);
+    return decoder->padding_left == 0 ? finish(decoder) : POOL__DECODED_NOTHING;
+}
+
+void pool__decoder_skip(struct pool__decoder *decoder, uint64_t size) { decoder->payload_left -= size; }

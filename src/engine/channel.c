@@ -1,0 +1,510 @@
+#include "engine/channel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/descriptor.h"
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/staffing.h"
+
+/* What a waiting frame of several items, and control frames behind it, may take. Reserved when the pipes are made, so that sending cannot fail. */
+#define BACKLOG_ROOM (65536u + 4096u)
+
+static const unsigned char zeros[4096];
+
+void pool__channel_clear(struct pool__channel *channel)
+{
+    memset(channel, 0, sizeof *channel);
+    channel->tasks = channel->tasks_read = channel->results = channel->results_write = -1;
+}
+
+int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, int theirs[2])
+{
+    int tasks[2] = {-1, -1}, results[2] = {-1, -1}, code;
+
+    pool__channel_clear(channel);
+    if (pool__pipe(tasks) < 0 || pool__pipe(results) < 0)
+        goto fail;
+    channel->tasks_read = tasks[0];
+    channel->tasks = tasks[1];
+    channel->results = results[0];
+    channel->results_write = results[1];
+    channel->tag = tag;
+    if (pool__set_nonblocking(channel->tasks) < 0 || pool__set_nonblocking(channel->results) < 0)
+        goto fail;
+    if (!pool__bytes_reserve(&channel->backlog, BACKLOG_ROOM)) {
+        errno = ENOMEM;
+        goto fail;
+    }
+    if (!pool__poller_add(pool->pipes, channel->results, tag, POOL__POLL_READ))
+        goto fail;
+    theirs[0] = channel->tasks_read;
+    theirs[1] = channel->results_write;
+    return 0;
+fail:
+    code = errno;
+    if (channel->tasks < 0) {
+        pool__close(&tasks[0]);
+        pool__close(&tasks[1]);
+    }
+    pool__channel_close(pool, channel);
+    return code;
+}
+
+void pool__channel_handed_over(struct pool__channel *channel) { pool__close(&channel->results_write); }
+
+void pool__channel_close_in_child(struct pool__channel *channel)
+{
+    pool__close(&channel->tasks);
+    pool__close(&channel->tasks_read);
+    pool__close(&channel->results);
+    pool__close(&channel->results_write);
+}
+
+static void leave_poller(struct pool *pool, struct pool__channel *channel)
+{
+    if (channel->want_write)
+        pool__poller_remove(pool->pipes, channel->tasks);
+    if (!channel->at_end)
+        pool__poller_remove(pool->pipes, channel->results);
+    channel->want_write = false;
+    channel->at_end = true;
+}
+
+static void unpin(struct pool__channel *channel)
+{
+    if (channel->rest_job != NULL)
+        channel->rest_job->pinned--;
+    channel->rest_job = NULL;
+}
+
+void pool__channel_close(struct pool *pool, struct pool__channel *channel)
+{
+    leave_poller(pool, channel);
+    unpin(channel);
+    pool__channel_close_in_child(channel);
+    pool__bytes_free(&channel->backlog);
+    free(channel->shared);
+    free(channel->arrival.heap);
+    pool__channel_clear(channel);
+    channel->at_end = true;
+}
+
+/* ---- out */
+
+static bool is_waiting(const struct pool__channel *channel)
+{
+    return pool__bytes_held(&channel->backlog) > 0 || channel->rest_left > 0 || channel->rest_padding > 0;
+}
+
+/* Poll for room exactly while something waits. */
+static void watch_room(struct pool *pool, struct pool__channel *channel)
+{
+    bool want = is_waiting(channel) && channel->tasks >= 0;
+
+    if (want && !channel->want_write)
+        channel->want_write = pool__poller_add(pool->pipes, channel->tasks, channel->tag, POOL__POLL_WRITE);
+    else if (!want && channel->want_write) {
+        pool__poller_remove(pool->pipes, channel->tasks);
+        channel->want_write = false;
+    }
+}
+
+static size_t write_parts(struct pool *pool, struct pool__channel *channel, const struct iovec *parts, int count)
+{
+    ssize_t put = pool__write_some(channel->tasks, parts, count);
+
+    if (put <= 0)
+        return 0; /* gone cannot be: its reading end is ours too */
+    pool->bytes_sent += (uint64_t)put;
+    return (size_t)put;
+}
+
+static struct iovec part_of(const void *data, size_t size)
+{
+    struct iovec part = {(void *)(uintptr_t)data, size};
+
+    return part;
+}
+
+static size_t smaller(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+
+/* One write of the rest. False: the pipe is full. */
+static bool write_rest(struct pool *pool, struct pool__channel *channel)
+{
+    struct iovec part = channel->rest != NULL ? part_of(channel->rest, smaller(channel->rest_left, 1u << 30))
+                                              : part_of(zeros, smaller(channel->rest_left, sizeof zeros));
+    size_t put = write_parts(pool, channel, &part, 1);
+
+    channel->rest_left -= put;
+    if (channel->rest != NULL)
+        channel->rest += put;
+    return put > 0;
+}
+
+bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
+{
+    struct iovec part;
+    size_t put = 1;
+
+    while (put > 0 && is_waiting(channel)) {
+        if (pool__bytes_held(&channel->backlog) > 0) {
+            part = part_of(channel->backlog.data + channel->backlog.from, pool__bytes_held(&channel->backlog));
+            put = write_parts(pool, channel, &part, 1);
+            pool__bytes_take(&channel->backlog, put);
+        } else if (channel->rest_left > 0) {
+            put = write_rest(pool, channel);
+        } else {
+            unpin(channel);
+            pool__bytes_append_zeros(&channel->backlog, channel->rest_padding);
+            channel->rest_padding = 0;
+        }
+    }
+    if (!is_waiting(channel) && channel->stop_pending) {
+        channel->stop_pending = false;
+        pool__channel_send_stop(pool, channel);
+    }
+    watch_room(pool, channel);
+    return !is_waiting(channel);
+}
+
+/* A frame in two parts and its padding, with nothing waiting before it. What is not written at once is copied where it is small, else referred to. */
+static void send_frame(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const void *body, size_t size, struct pool__job *job)
+{
+    size_t padding = (size_t)(pool__padded(size, POOL__FRAME_ALIGN) - size), put;
+    unsigned char head[POOL__FRAME_SIZE];
+    struct iovec parts[3];
+
+    frame->body = size + padding;
+    pool__frame_encode(head, frame);
+    parts[0] = part_of(head, sizeof head);
+    parts[1] = part_of(body, size);
+    parts[2] = part_of(zeros, padding);
+    put = write_parts(pool, channel, parts, 3);
+    if (put == sizeof head + size + padding)
+        return;
+    if (put < sizeof head) {
+        pool__bytes_append(&channel->backlog, head + put, sizeof head - put);
+        put = sizeof head;
+    }
+    put -= sizeof head;
+    if (size <= POOL__FRAME_MAX) {
+        if (put < size) {
+            pool__bytes_append(&channel->backlog, (const unsigned char *)body + put, size - put);
+            put = size;
+        }
+        pool__bytes_append_zeros(&channel->backlog, size + padding - put);
+    } else {
+        channel->rest = (const unsigned char *)body + (put < size ? put : size);
+        channel->rest_left = put < size ? size - put : 0;
+        channel->rest_padding = put < size ? padding : size + padding - put;
+        channel->rest_job = job;
+        if (job != NULL)
+            job->pinned++;
+    }
+    watch_room(pool, channel);
+}
+
+void pool__channel_send_stop(struct pool *pool, struct pool__channel *channel)
+{
+    struct pool__frame frame;
+
+    if (is_waiting(channel)) {
+        channel->stop_pending = true;
+        return;
+    }
+    memset(&frame, 0, sizeof frame);
+    frame.kind = POOL__FRAME_STOP;
+    send_frame(pool, channel, &frame, NULL, 0, NULL);
+}
+
+static bool has_shared(const struct pool__channel *channel, uint64_t id)
+{
+    size_t i;
+
+    for (i = 0; i < channel->shared_count; i++)
+        if (channel->shared[i] == id)
+            return true;
+    return false;
+}
+
+static bool note_shared(struct pool__channel *channel, uint64_t id)
+{
+    if (channel->shared_count == channel->shared_room) {
+        size_t room = channel->shared_room == 0 ? 4 : channel->shared_room * 2;
+        uint64_t *shared = realloc(channel->shared, room * sizeof *shared);
+
+        if (shared == NULL)
+            return false;
+        channel->shared = shared;
+        channel->shared_room = room;
+    }
+    channel->shared[channel->shared_count++] = id;
+    return true;
+}
+
+bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, const struct pool__job *job)
+{
+    struct pool__frame frame;
+
+    if (is_waiting(channel) || channel->tasks < 0)
+        return false;
+    if (job->shared_id == 0 || has_shared(channel, job->shared_id))
+        return true;
+    if (!note_shared(channel, job->shared_id))
+        return false;
+    memset(&frame, 0, sizeof frame);
+    frame.kind = POOL__FRAME_SHARED;
+    frame.shared = job->shared_id;
+    frame.item_size = job->shared_size;
+    send_frame(pool, channel, &frame, job->shared, job->shared_size, (struct pool__job *)(uintptr_t)job);
+    return !is_waiting(channel);
+}
+
+/* Items of varying sizes, all in one frame of bounded length: composed in the backlog. */
+static void compose_batch(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const struct pool__run *run)
+{
+    size_t table = (size_t)pool__sizes_table(run->count), start = channel->backlog.to, at;
+    unsigned char head[POOL__FRAME_SIZE];
+    uint32_t i;
+
+    pool__bytes_append_zeros(&channel->backlog, POOL__FRAME_SIZE + table);
+    at = start + POOL__FRAME_SIZE;
+    for (i = 0; i < run->count; i++) {
+        const void *item;
+        uint64_t bytes;
+        size_t size;
+
+        run->job->owner->argument(run->job, run->first + i, &item, &size);
+        bytes = size;
+        memcpy(channel->backlog.data + at, &bytes, sizeof bytes);
+        at += sizeof bytes;
+        pool__bytes_append(&channel->backlog, item, size);
+        pool__bytes_append_zeros(&channel->backlog, (size_t)(pool__padded(size, POOL__FRAME_ALIGN) - size));
+    }
+    frame->item_size = POOL__VARIES;
+    frame->body = channel->backlog.to - start - POOL__FRAME_SIZE;
+    pool__frame_encode(head, frame);
+    memcpy(channel->backlog.data + start, head, sizeof head);
+    pool__channel_flush(pool, channel);
+}
+
+void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch, const struct pool__run *run)
+{
+    struct pool__job *job = run->job;
+    struct pool__frame frame;
+    const void *items;
+    size_t size;
+
+    memset(&frame, 0, sizeof frame);
+    frame.kind = POOL__FRAME_BATCH;
+    frame.batch = batch;
+    frame.count = run->count;
+    frame.attempt = run->attempt;
+    frame.function = (uint64_t)(uintptr_t)job->function;
+    frame.shared = job->shared_id;
+    frame.first = run->first;
+    if (job->item_size == SIZE_MAX && run->count > 1) {
+        compose_batch(pool, channel, &frame, run);
+        return;
+    }
+    job->owner->argument(job, run->first, &items, &size);
+    frame.item_size = size;
+    send_frame(pool, channel, &frame, items, size * run->count, job);
+}
+
+static void drop_shared(struct pool *pool, struct pool__channel *channel, uint64_t id)
+{
+    struct pool__frame frame;
+    unsigned char head[POOL__FRAME_SIZE];
+    size_t i;
+
+    for (i = 0; i < channel->shared_count && channel->shared[i] != id; i++)
+        continue;
+    if (i == channel->shared_count)
+        return;
+    channel->shared[i] = channel->shared[--channel->shared_count];
+    memset(&frame, 0, sizeof frame);
+    frame.kind = POOL__FRAME_DROP;
+    frame.shared = id;
+    pool__frame_encode(head, &frame);
+    /* behind a rest it would come too early, and where memory is short it may be left out: the worker keeps some bytes for longer */
+    if (channel->rest_left > 0 || channel->rest_padding > 0 || !pool__bytes_reserve(&channel->backlog, sizeof head))
+        return;
+    pool__bytes_append(&channel->backlog, head, sizeof head);
+    pool__channel_flush(pool, channel);
+}
+
+void pool__channel_forget(struct pool *pool, struct pool__channel *channel, struct pool__job *job, bool reading_it)
+{
+    if (channel->rest_job == job) {
+        channel->rest = NULL;
+        unpin(channel);
+    }
+    if (reading_it && channel->decoder.have == POOL__RECORD_SIZE)
+        channel->arrival.at = NULL;
+    if (job->shared_id != 0)
+        drop_shared(pool, channel, job->shared_id);
+}
+
+void pool__channel_forget_all(struct pool__channel *channel)
+{
+    channel->rest = NULL;
+    unpin(channel);
+    channel->arrival.at = NULL;
+}
+
+/* ---- in */
+
+/* Payload for the place that it was given, or for heap memory that grows with it. */
+static void store(struct pool__arrival *arrival, const unsigned char *piece, size_t size, uint64_t announced)
+{
+    if (arrival->heap != NULL && arrival->got + size > arrival->room) {
+        size_t room = arrival->room;
+        unsigned char *heap;
+
+        while (room < arrival->got + size)
+            room = room > announced / 2 ? (size_t)announced : room * 2;
+        heap = realloc(arrival->heap, room + 1);
+        if (heap == NULL) {
+            free(arrival->heap);
+            memset(arrival, 0, sizeof *arrival);
+            arrival->no_memory = true;
+            return;
+        }
+        arrival->heap = heap;
+        arrival->room = room;
+    }
+    if (arrival->heap != NULL)
+        memcpy(arrival->heap + arrival->got, piece, size);
+    else if (arrival->at != NULL) {
+        memcpy(arrival->at, piece, size);
+        arrival->at += size;
+    }
+    arrival->got += size;
+}
+
+static void condemn(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    channel->poisoned = true;
+    pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_NONSENSE, pool__now());
+    leave_poller(pool, channel);
+}
+
+/* The next bytes of the stream. */
+static void decode(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, const unsigned char *bytes, size_t size)
+{
+    const unsigned char *piece;
+    size_t piece_size;
+
+    while (!channel->poisoned) {
+        switch (pool__decoder_step(&channel->decoder, &bytes, &size, &piece, &piece_size)) {
+        case POOL__DECODED_NOTHING:
+            return;
+        case POOL__DECODED_RECORD:
+            if (!pool__deliver_start(pool, seat, channel))
+                condemn(pool, seat, channel);
+            break;
+        case POOL__DECODED_PAYLOAD:
+            store(&channel->arrival, piece, piece_size, channel->decoder.record.size);
+            break;
+        case POOL__DECODED_END:
+            if (!pool__deliver_end(pool, seat, channel))
+                condemn(pool, seat, channel);
+            break;
+        case POOL__DECODED_NONSENSE:
+            condemn(pool, seat, channel);
+            break;
+        }
+    }
+}
+
+/* Bytes that came by the pipe; the first of them may have been taken from the board before. */
+static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, const unsigned char *bytes, size_t size)
+{
+    size_t known = channel->piped < channel->received ? smaller(channel->received - channel->piped, size) : 0;
+
+    channel->piped += size;
+    pool->bytes_received += size;
+    channel->received += size - known;
+    decode(pool, seat, channel, bytes + known, size - known);
+}
+
+/* Is a large payload under way whose place is known, with no bytes before it that are to be dropped? */
+static bool may_read_directly(const struct pool__channel *channel)
+{
+    return channel->decoder.have == POOL__RECORD_SIZE && channel->decoder.payload_left >= POOL__SCRATCH && channel->arrival.at != NULL
+           && channel->piped == channel->received;
+}
+
+static ssize_t read_directly(struct pool *pool, struct pool__channel *channel, size_t most)
+{
+    ssize_t got = pool__read_some(channel->results, channel->arrival.at, smaller(channel->decoder.payload_left, most));
+
+    if (got > 0) {
+        pool__decoder_skip(&channel->decoder, (uint64_t)got);
+        channel->arrival.at += got;
+        channel->arrival.got += (size_t)got;
+        channel->piped += (uint64_t)got;
+        channel->received += (uint64_t)got;
+        pool->bytes_received += (uint64_t)got;
+    }
+    return got;
+}
+
+/* One read of at most `most` bytes: what read returned, the bytes delivered. */
+static ssize_t read_once(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, size_t most)
+{
+    ssize_t got;
+
+    if (may_read_directly(channel))
+        return read_directly(pool, channel, most);
+    got = pool__read_some(channel->results, pool->scratch, most < POOL__SCRATCH ? most : POOL__SCRATCH);
+    if (got > 0)
+        decode_piped(pool, seat, channel, pool->scratch, (size_t)got);
+    return got;
+}
+
+/* A bounded amount, so that one that floods does not starve the others (failures.md H6). */
+void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    int turns;
+
+    for (turns = 0; turns < 16 && !channel->poisoned && !channel->at_end; turns++) {
+        ssize_t got = read_once(pool, seat, channel, 1u << 20);
+
+        if (got == POOL__GONE) {
+            pool__poller_remove(pool->pipes, channel->results); /* its end only hints at a death: the zygote tells (inv. 2) */
+            channel->at_end = true;
+        }
+        if (got <= 0 || got < 4096)
+            return;
+    }
+}
+
+void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    size_t got;
+
+    while (!channel->poisoned && seat->board != NULL
+           && (got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH)) > 0) {
+        channel->received += got;
+        decode(pool, seat, channel, pool->scratch, got);
+    }
+}
+
+void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    size_t left = pool__readable_bytes(channel->results);
+
+    while (left > 0 && !channel->poisoned) {
+        ssize_t got = read_once(pool, seat, channel, left);
+
+        if (got <= 0)
+            break;
+        left -= (size_t)got < left ? (size_t)got : left;
+    }
+    pool__channel_salvage(pool, seat, channel);
+}

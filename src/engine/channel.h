@@ -1,0 +1,98 @@
+/*
+ * channel - the two pipes of one worker's life, seen from the host: frames go out, records come in; never blocking (inv. 3).
+ *
+ * Out: what the task pipe does not take at once waits in `backlog`, and behind it the rest of one large body, which is not copied but referred to (`rest`). Only then comes the next frame. So at most one frame refers
+ * to the memory of a job, and pool__channel_forget() lets go of it: the frame's remaining length goes out as zeros (rule 14); no item of it is with the worker any more.
+ *
+ * In: the result stream (wire.h) is read into scratch memory and decoded; a large payload goes straight to its place. `received` counts the bytes of the stream that were decoded, from the pipe or from the
+ * board's staging; `piped` those that came by the pipe. What was taken from the board first is dropped when the pipe brings it too (rule 4).
+ */
+#ifndef POOL__CHANNEL_H
+#define POOL__CHANNEL_H
+
+#include "data/buffer.h"
+#include "data/wire.h"
+#include "engine/job.h"
+#include "engine/seat.h"
+
+#define POOL__SCRATCH 65536u
+
+/* Payload under way. */
+struct pool__arrival {
+    unsigned char *at;  /* where its next byte goes; NULL: it is dropped */
+    unsigned char *heap; /* malloc'ed: grows with what was received, never with what was announced */
+    size_t got, room;
+    bool no_memory;
+};
+
+struct pool__channel {
+    int tasks;          /* to write */
+    int tasks_read;     /* the other end, kept open: so a write to a dead worker's pipe raises no SIGPIPE */
+    int results;        /* to read */
+    int results_write;  /* the worker's end, ours until SPAWNED (rule 22) */
+    uint64_t tag;       /* {seat, life}, as the poller tells it */
+    bool want_write;    /* the task pipe is in the poller's set for writing */
+    bool at_end;        /* the result pipe has reached its end: not polled any more */
+    bool announced;     /* LEAVING came */
+    bool start_failed;  /* START_FAILED came */
+    bool poisoned;      /* nonsense came: nothing more is read */
+    bool stop_pending;  /* a STOP frame is to follow what waits */
+
+    struct pool__bytes backlog;
+    const unsigned char *rest; /* NULL while rest_left > 0: zeros */
+    uint64_t rest_left;
+    size_t rest_padding;
+    struct pool__job *rest_job;
+
+    uint64_t *shared;   /* ids of shared bytes that the worker has */
+    size_t shared_count, shared_room;
+
+    struct pool__decoder decoder;
+    struct pool__arrival arrival;
+    uint64_t received, piped;
+};
+
+struct pool;
+
+void pool__channel_clear(struct pool__channel *channel);
+
+/* Makes the pipes of a new life; descriptors for the worker in theirs[2]. 0, or an errno. */
+int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, int theirs[2]);
+
+/* The worker has its ends: ours of them are closed, save tasks_read. */
+void pool__channel_handed_over(struct pool__channel *channel);
+void pool__channel_close(struct pool *pool, struct pool__channel *channel);
+void pool__channel_close_in_child(struct pool__channel *channel);
+
+/* ---- out */
+
+/* Is nothing waiting, and has the worker the job's shared bytes? Where it has not, they are sent now, if nothing waits. */
+bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, const struct pool__job *job);
+void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch, const struct pool__run *run);
+void pool__channel_send_stop(struct pool *pool, struct pool__channel *channel);
+
+/* Writes what waits. True: all of it is out. */
+bool pool__channel_flush(struct pool *pool, struct pool__channel *channel);
+
+/* Nobody waits for what is under way: no memory of any job is referred to. */
+void pool__channel_forget_all(struct pool__channel *channel);
+
+/* The job is over or unwanted: no frame, and no payload that is being read, refers to its memory from now on; the worker forgets its shared bytes. */
+void pool__channel_forget(struct pool *pool, struct pool__channel *channel, struct pool__job *job, bool reading_it);
+
+/* ---- in */
+
+/* Reads what is there, a bounded amount, and delivers it. */
+void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
+
+/* Takes what the worker has staged and not sent, beside it (rule 6) or after its death (inv. 6). */
+void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
+
+/* After the worker's death: all that the pipe holds, and no more (a stranger may hold its other end), then the board. */
+void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
+
+/* What a record says, whole: implemented in delivery.c. False: nonsense. */
+bool pool__deliver_start(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
+bool pool__deliver_end(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
+
+#endif

@@ -1,0 +1,362 @@
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "engine/callbacks.h"
+#include "engine/role.h"
+#include "engine/staffing.h"
+#include "engine/words.h"
+
+/* ---- memory and lock */
+
+void pool__lock(struct pool *pool) { pthread_mutex_lock(&pool->lock); }
+
+void pool__unlock(struct pool *pool)
+{
+    struct pool__grave *grave = pool->graves;
+
+    pool->graves = NULL;
+    pthread_mutex_unlock(&pool->lock);
+    while (grave != NULL) {
+        struct pool__grave *next = grave->next;
+
+        grave->dispose(grave);
+        grave = next;
+    }
+}
+
+void pool__bury(struct pool *pool, struct pool__grave *grave, void (*dispose)(struct pool__grave *grave))
+{
+    grave->dispose = dispose;
+    grave->next = pool->graves;
+    pool->graves = grave;
+}
+
+void pool__hold(struct pool *pool) { pool->references++; }
+
+void pool__let_go(struct pool *pool)
+{
+    bool last;
+
+    pthread_mutex_lock(&pool->lock);
+    last = --pool->references == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (!last)
+        return;
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->quiet);
+    pthread_cond_destroy(&pool->call_done);
+    free(pool->broken_words);
+    free(pool->last_failure.words);
+    free(pool);
+}
+
+/* ---- tags: {seat + 1, life}; 0 is the control socket */
+
+#define CONTROL_TAG UINT64_C(0)
+
+static uint64_t tag_of(const struct pool__seat *seat) { return ((uint64_t)seat->index + 1) << 32 | seat->life; }
+
+static struct pool__seat *seat_of(struct pool *pool, uint64_t tag)
+{
+    uint64_t index = (tag >> 32) - 1;
+    struct pool__seat *seat = index < pool->scheduler.limit ? &pool->scheduler.seats[index] : NULL;
+
+    return seat != NULL && seat->life == (uint32_t)tag && seat->board != NULL ? seat : NULL;
+}
+
+/* ---- the scheduler's actions */
+
+static struct pool__channel *channel_of(struct pool *pool, const struct pool__seat *seat) { return &pool->channels[seat->index]; }
+
+static bool can_send(void *host, const struct pool__seat *seat, const struct pool__job *job)
+{
+    return pool__channel_ready_for(host, channel_of(host, seat), job);
+}
+
+static void send_batch(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run)
+{
+    pool__channel_send_batch(host, channel_of(host, seat), batch, run);
+}
+
+static void send_stop(void *host, struct pool__seat *seat) { pool__channel_send_stop(host, channel_of(host, seat)); }
+
+/* Not sent now: staffing's timer for this seat runs on, and the next settle tries again. */
+static void send_kill(void *host, struct pool__seat *seat)
+{
+    struct pool *pool = host;
+
+    seat->kill_unsent = !pool__zygote_send(&pool->zygote, POOL__KILL, seat->index, seat->life, 0, NULL, 0);
+}
+
+static void look_at_staging(void *host, struct pool__seat *seat)
+{
+    struct pool *pool = host;
+
+    pool__channel_salvage(pool, seat, channel_of(pool, seat));
+    if (seat->board != NULL)
+        atomic_store_explicit(&seat->board->hurry, 1, memory_order_relaxed);
+}
+
+static uint32_t free_board(struct pool *pool)
+{
+    uint32_t which = 0;
+
+    while (which < pool->setup->board_count && pool->board_taken[which])
+        which++;
+    return which;
+}
+
+/* The fork lock is only tried: it is outside the pool's lock (rule 25). */
+static bool spawn(void *host, struct pool__seat *seat)
+{
+    struct pool *pool = host;
+    struct pool__channel *channel = channel_of(pool, seat);
+    uint32_t board = free_board(pool);
+    int theirs[2], code;
+    bool sent;
+
+    if (board == pool->setup->board_count || !pool__fork_trylock())
+        return false;
+    seat->life++;
+    code = pool__channel_open(pool, channel, tag_of(seat), theirs);
+    pool__fork_unlock();
+    if (code != 0)
+        return false;
+    pool__board_clear(&pool->setup->boards[board]);
+    sent = pool__zygote_send(&pool->zygote, POOL__SPAWN, seat->index, seat->life, board, theirs, 2);
+    if (!sent) {
+        pool__channel_close(pool, channel);
+        return false;
+    }
+    seat->board = &pool->setup->boards[board];
+    pool->board_taken[board] = true;
+    return true;
+}
+
+static const struct pool__actions actions = {can_send, send_batch, send_stop, send_kill, spawn, look_at_staging};
+const struct pool__actions *const pool__engine_actions = &actions;
+
+/* ---- the zygote's notices */
+
+static void life_over(struct pool *pool, struct pool__seat *seat, const struct pool__death *death)
+{
+    struct pool__channel *channel = channel_of(pool, seat);
+    struct pool__death end = *death;
+    uint64_t now = pool__now();
+    size_t board = (size_t)(seat->board - pool->setup->boards);
+
+    if (death->known)
+        pool__channel_drain(pool, seat, channel); /* a drained result wins over whatever else is said of the item */
+    end.announced = channel->announced;
+    pool__scheduler_gone(&pool->scheduler, seat, &end, now);
+    pool__channel_close(pool, channel);
+    pool__staffing_left(&pool->scheduler, seat, &end, now);
+    pool->board_taken[board] = false;
+    pool->restaff = true;
+}
+
+static void set_last_failure(struct pool *pool, int code, const char *words)
+{
+    free(pool->last_failure.words);
+    pool->last_failure.code = code;
+    pool->last_failure.words = strdup(words);
+}
+
+/* It has not said itself why it could not start: then its end does. */
+static void note_bad_start(struct pool *pool, const struct pool__seat *seat, int status)
+{
+    char words[POOL__ENDING_ROOM];
+
+    if (seat->was_ready || seat->state == POOL__SEAT_LEAVING || channel_of(pool, seat)->start_failed)
+        return;
+    if (seat->reason == POOL__KILL_START)
+        snprintf(words, sizeof words, "the initializer took longer than start_timeout_ms");
+    else
+        pool__ending_words(status, words);
+    set_last_failure(pool, pool__ending_code(status), words);
+}
+
+static void exited(struct pool *pool, struct pool__seat *seat, int status)
+{
+    struct pool__death death = {true, status, false};
+
+    pool__channel_drain(pool, seat, channel_of(pool, seat));
+    note_bad_start(pool, seat, status);
+    life_over(pool, seat, &death);
+}
+
+static void spawn_failed(struct pool *pool, struct pool__seat *seat, int code)
+{
+    struct pool__death death = {false, 0, false};
+
+    set_last_failure(pool, code, strerror(code));
+    if (pool->creating)
+        pool->create_error = code;
+    life_over(pool, seat, &death);
+}
+
+static void handle_notice(struct pool *pool, const struct pool__message *notice)
+{
+    struct pool__seat *seat = seat_of(pool, ((uint64_t)notice->seat + 1) << 32 | notice->life);
+
+    if (seat == NULL)
+        return;
+    switch (notice->kind) {
+    case POOL__SPAWNED:
+        seat->pid = (pid_t)notice->value;
+        seat->spawned = true;
+        pool__channel_handed_over(channel_of(pool, seat));
+        break;
+    case POOL__EXITED:
+        exited(pool, seat, (int)(uint32_t)notice->value);
+        break;
+    case POOL__SPAWN_FAILED:
+        spawn_failed(pool, seat, (int)(uint32_t)notice->value);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Workers die with their zygote where the system sees to it. Whoever still holds a result pipe open is killed by his group: the one exception to inv. 1 (rule 24). */
+static void kill_orphans(struct pool *pool)
+{
+    unsigned i;
+
+    for (i = 0; i < pool->scheduler.limit; i++) {
+        struct pool__seat *seat = &pool->scheduler.seats[i];
+
+        if (seat->board != NULL && seat->pid > 1 && !pool__has_hung_up(channel_of(pool, seat)->results))
+            kill(-seat->pid, SIGKILL);
+    }
+}
+
+static void zygote_gone(struct pool *pool)
+{
+    struct pool__death death = {false, 0, false};
+    bool expected = pool->zygote.quitting;
+    unsigned i;
+
+    if (pool__has_thread(pool))
+        pool__poller_remove(pool->bell, pool->zygote.control);
+    else
+        pool__poller_remove(pool->pipes, pool->zygote.control);
+    if (!expected)
+        kill_orphans(pool);
+    pool__zygote_bury(&pool->zygote);
+    if (!expected)
+        pool__break(pool, 0, "the pool's helper process is gone");
+    for (i = 0; i < pool->scheduler.limit; i++)
+        if (pool->scheduler.seats[i].board != NULL)
+            life_over(pool, &pool->scheduler.seats[i], &death);
+}
+
+static void read_notices(struct pool *pool)
+{
+    struct pool__message notice;
+    int got;
+
+    while ((got = pool__zygote_next_notice(&pool->zygote, &notice)) > 0)
+        handle_notice(pool, &notice);
+    if (got < 0 && pool->zygote.control >= 0)
+        zygote_gone(pool);
+}
+
+/* ---- events */
+
+void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        struct pool__seat *seat;
+
+        if (ready[i].tag == CONTROL_TAG) {
+            read_notices(pool);
+            continue;
+        }
+        seat = seat_of(pool, ready[i].tag);
+        if (seat == NULL)
+            continue; /* told before its life was over */
+        if (ready[i].readable)
+            pool__channel_read(pool, seat, channel_of(pool, seat));
+        if (ready[i].writable && pool__channel_flush(pool, channel_of(pool, seat)))
+            pool__scheduler_has_room(&pool->scheduler, seat);
+    }
+}
+
+/* Ends that follow from what happened: a pool that cannot keep workers, one whose work is done. */
+static void draw_conclusions(struct pool *pool)
+{
+    if (pool__staffing_hopeless(&pool->scheduler))
+        pool__break(pool, pool->last_failure.code, pool->last_failure.words);
+    pool__end_if_idle(pool);
+    if (pool__staffing_over(&pool->scheduler) && !pool->zygote.quitting && pool->zygote.control >= 0)
+        pool->zygote.quitting = pool__zygote_send(&pool->zygote, POOL__QUIT, 0, 0, 0, NULL, 0);
+    if (pool__is_over(pool))
+        pool__notify(pool, pool);
+}
+
+static void resend_kills(struct pool *pool)
+{
+    unsigned i;
+
+    for (i = 0; i < pool->scheduler.limit; i++)
+        if (pool->scheduler.seats[i].kill_unsent)
+            send_kill(pool, &pool->scheduler.seats[i]);
+}
+
+static void withdraw_unwanted(struct pool *pool)
+{
+    struct pool__link *link;
+
+    while ((link = pool__list_pop(&pool->unwanted)) != NULL)
+        pool__scheduler_withdraw(&pool->scheduler, pool__holder(link, struct pool__job, unwanted), POOL_CANCELLED);
+}
+
+void pool__settle(struct pool *pool)
+{
+    uint64_t now = pool__now();
+
+    withdraw_unwanted(pool);
+    if (atomic_load(&pool->stop_asked) && !pool->stopped)
+        pool__end_by_stop(pool);
+    pool__scheduler_look(&pool->scheduler, now);
+    pool__scheduler_dispatch(&pool->scheduler, now);
+    if (pool->restaff || pool->scheduler.ending || now >= pool->scheduler.staff_at) {
+        pool->restaff = false;
+        resend_kills(pool);
+        pool__staffing_adjust(&pool->scheduler, now);
+        pool__scheduler_dispatch(&pool->scheduler, now);
+    }
+    draw_conclusions(pool);
+    pool__rouse(pool);
+}
+
+uint64_t pool__next_timer(const struct pool *pool, bool all)
+{
+    uint64_t next = pool->scheduler.staff_at;
+
+    return all && pool->scheduler.owed > 0 ? pool__earlier(next, pool->scheduler.look_at) : next;
+}
+
+void pool__release_job(struct pool *pool, struct pool__job *job)
+{
+    unsigned i;
+
+    for (i = 0; i < pool->scheduler.limit; i++) {
+        struct pool__seat *seat = &pool->scheduler.seats[i];
+        struct pool__run *head;
+
+        if (seat->board == NULL)
+            continue;
+        head = pool__seat_head(seat);
+        pool__channel_forget(pool, channel_of(pool, seat), job, head != NULL && head->job == job);
+    }
+}

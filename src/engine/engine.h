@@ -1,0 +1,138 @@
+/*
+ * engine - the host's side of a pool: one struct, one lock, and who may hold what.
+ *
+ * Lock order, outermost first (inv. 12); a thread that has one takes only those below it:
+ *   fork lock     base/fork_child.h; inside a pool's lock it is only tried
+ *   pool->lock    everything below that says so. Never held while user code runs, or while a thread sleeps in a poller
+ *   poller        inside base/poller_poll.c
+ *
+ * Processes: every public call asks pool__is_here() first. In another process nothing of a pool is touched but what never changes after create.
+ */
+#ifndef POOL__ENGINE_H
+#define POOL__ENGINE_H
+
+#include <pthread.h>
+
+#include "base/fork_child.h"
+#include "base/poller.h"
+#include "children/zygote.h"
+#include "data/buffer.h"
+#include "engine/channel.h"
+#include "engine/scheduler.h"
+#include "engine/zygote_link.h"
+
+struct pool__waiter;
+struct pool__call;
+
+/* What is freed when the lock is let go: see pool__bury(). First member of its holder. */
+struct pool__grave {
+    struct pool__grave *next;
+    void (*dispose)(struct pool__grave *grave);
+};
+
+struct pool {
+    /* ---- set at create, never changed */
+    uint64_t generation; /* the process that owns it */
+    unsigned flags;
+    size_t queue_limit;
+    struct pool__zygote_setup *setup; /* the zygote's and the workers' too */
+    size_t boards_size;
+    struct pool__poller *pipes; /* result pipes, task pipes that are full; under POOL_NO_THREAD control and waker too */
+    struct pool__poller *bell;  /* control, waker: the background thread's; NULL under POOL_NO_THREAD */
+    struct pool__fork_guard guard;
+
+    _Atomic bool stop_asked; /* pool_stop(), perhaps in a signal handler */
+
+    pthread_mutex_t lock;
+    /* ---- all below is guarded by it */
+    struct pool__scheduler scheduler;
+    struct pool__channel *channels; /* one a seat */
+    bool *board_taken;              /* one a board */
+    struct pool__zygote_link zygote;
+    unsigned char *scratch;         /* where results are read to, POOL__SCRATCH bytes */
+    uint64_t next_shared_id;
+    bool restaff;                   /* staffing has something to do */
+    bool creating;                  /* pool_create() has not returned: a spawn that fails ends it */
+    int create_error;
+    struct pool__link unwanted;     /* jobs that an outcome has made pointless: withdrawn by the next settle */
+
+    /* life of the pool */
+    bool closed, stopped, terminated, broken;
+    int broken_code;
+    char *broken_words;
+    struct pool__failure { /* of the last worker that could not start */
+        int code;
+        char *words;
+    } last_failure;
+    unsigned references; /* the user's handle, futures, iterators */
+    unsigned calls;      /* calls in progress that use the handle */
+    pthread_cond_t quiet; /* calls has become 0 */
+    bool destroying;      /* no new wait begins */
+    size_t lone_unfinished; /* applies without an outcome, for queue_limit */
+    struct pool__link iterators; /* those whose source is not at its end */
+    uint64_t submitted, bytes_sent, bytes_received;
+
+    /* the I/O role (role.h) */
+    struct pool__link waiters;
+    struct pool__waiter *holder; /* who has the role: a waiter, pool->background, or NULL */
+    struct pool__waiter *background;
+    bool thread_started; /* set at create */
+    bool thread_runs, thread_ends;
+    pthread_t thread;
+    uint64_t thread_sleeps_until;
+    uint64_t take_role_at; /* when the background thread takes a role that nobody has; NEVER: it was not told of work */
+
+    /* callbacks (callbacks.h) */
+    struct pool__link calls_queued;
+    bool calling;             /* one runs now */
+    pthread_cond_t call_done; /* for the callback thread and those who wait for their turn */
+    bool caller_runs, caller_ends, destroy_when_returned;
+    pthread_t caller;
+
+    struct pool__grave *graves;
+};
+
+static inline bool pool__has_thread(const struct pool *pool) { return (pool->flags & POOL_NO_THREAD) == 0; }
+static inline bool pool__is_here(const struct pool *pool) { return pool__process_is(pool->generation); }
+
+void pool__lock(struct pool *pool);
+
+/* Lets the lock go, then frees what was buried. */
+void pool__unlock(struct pool *pool);
+
+/* To be freed by `dispose` once the lock is let go, so that whoever is in the middle of a step may still look at it. */
+void pool__bury(struct pool *pool, struct pool__grave *grave, void (*dispose)(struct pool__grave *grave));
+
+/* The pool's own memory goes with the last of its handle, futures and iterators. Under the lock / without it. */
+void pool__hold(struct pool *pool);
+void pool__let_go(struct pool *pool);
+
+/* ---- events, all under the lock */
+
+/* Handles what a poller told, then whatever follows from it. */
+void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size_t count);
+
+/* After any change: timers, staffing, giving out, the end of the pool. */
+void pool__settle(struct pool *pool);
+
+/* The next moment at which pool__settle() has something to do: hard timers, and where `all` the soft ones of rules 6 and 10 too. */
+uint64_t pool__next_timer(const struct pool *pool, bool all);
+
+/* A job is over, or nobody wants it: no frame, no result in the middle of its reading, refers to its memory any more; workers forget its shared bytes. */
+void pool__release_job(struct pool *pool, struct pool__job *job);
+
+/* ---- ends */
+
+void pool__end_by_stop(struct pool *pool);                 /* what pool_stop() asked for */
+void pool__end_by_terminate(struct pool *pool);
+void pool__end_if_idle(struct pool *pool);                 /* after close: is everything done that can come? */
+void pool__break(struct pool *pool, int code, const char *words);
+bool pool__is_over(const struct pool *pool);               /* no worker and no zygote is left */
+
+/* Something is to be done for iterators when a pool ends: told to each whose source is still being read. Set by the api layer. */
+struct pool__reader {
+    struct pool__link link; /* in pool->iterators */
+    void (*stop_reading)(struct pool__reader *reader, enum pool_status why);
+};
+
+#endif

@@ -1,0 +1,246 @@
+#include "engine/role.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "engine/callbacks.h"
+
+#define EVENTS 64
+#define PATIENCE POOL__MS /* how long a role that nobody holds is left to the next waiter: submit-then-get pays for no other wake-up */
+#define STACK (256 * 1024)
+
+void pool__condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#endif
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+int pool__thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int code;
+
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK > PTHREAD_STACK_MIN ? STACK : (size_t)PTHREAD_STACK_MIN);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    code = pthread_create(thread, &attributes, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return code;
+}
+
+/* ---- telling */
+
+static void wake_holder(struct pool *pool, const struct pool__waiter *holder)
+{
+    if (holder == pool->background)
+        pool__poller_wake(pool->bell);
+    else
+        pool__poller_wake(pool->pipes);
+}
+
+static void wake_waiter(struct pool *pool, struct pool__waiter *waiter)
+{
+    if (pool->holder == waiter)
+        wake_holder(pool, waiter);
+    else
+        pthread_cond_signal(&waiter->wake);
+}
+
+void pool__notify(struct pool *pool, const void *object)
+{
+    struct pool__link *link;
+
+    for (link = pool->waiters.next; link != &pool->waiters; link = link->next) {
+        struct pool__waiter *waiter = pool__holder(link, struct pool__waiter, link);
+
+        if (waiter->object == object || waiter->object == NULL)
+            wake_waiter(pool, waiter);
+    }
+}
+
+void pool__rouse(struct pool *pool)
+{
+    if (!pool->thread_runs) {
+        /* under POOL_NO_THREAD, or before the thread is there: a holder that sleeps for too long is woken by what changed its set; its end it took from the timers */
+        return;
+    }
+    if (pool->holder == NULL && pool->scheduler.owed > 0 && pool->take_role_at == POOL__NEVER) {
+        pool->take_role_at = pool__now() + PATIENCE;
+        pool__poller_wake(pool->bell);
+    } else if (pool__next_timer(pool, pool->holder == pool->background) < pool->thread_sleeps_until) {
+        pool__poller_wake(pool->bell);
+    }
+}
+
+/* ---- the role */
+
+/* To the waiter that has waited longest, or to nobody: then the background thread learns that there is work. */
+static void pass_on(struct pool *pool)
+{
+    pool->holder = NULL;
+    if (!pool__list_empty(&pool->waiters)) {
+        pool->holder = pool__holder(pool->waiters.next, struct pool__waiter, link);
+        pthread_cond_signal(&pool->holder->wake);
+    }
+    pool__rouse(pool);
+}
+
+static void sleep_on_pipes(struct pool *pool, uint64_t end)
+{
+    struct pool__ready ready[EVENTS];
+    size_t count;
+
+    end = pool__earlier(end, pool__next_timer(pool, true));
+    pool__unlock(pool);
+    count = pool__poller_wait(pool->pipes, NULL, end, ready, EVENTS);
+    pool__lock(pool);
+    pool__handle_ready(pool, ready, count);
+    pool__settle(pool);
+}
+
+void pool__look_at_pipes(struct pool *pool)
+{
+    struct pool__ready ready[EVENTS];
+    size_t count = pool__poller_wait(pool->pipes, NULL, 0, ready, EVENTS);
+
+    pool__handle_ready(pool, ready, count);
+    pool__settle(pool);
+}
+
+static void sleep_on_condition(struct pool *pool, struct pool__waiter *self, uint64_t end)
+{
+    struct timespec until = pool__timespec(end);
+
+    if (end == POOL__NEVER)
+        pthread_cond_wait(&self->wake, &pool->lock);
+    else
+        pthread_cond_timedwait(&self->wake, &pool->lock, &until);
+}
+
+static bool may_hold(const struct pool *pool, const struct pool__waiter *self)
+{
+    return pool->holder == NULL || pool->holder == pool->background || pool->holder == self;
+}
+
+static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(const void *context), const void *context, uint64_t end)
+{
+    bool looked = false;
+
+    for (;;) {
+        if (ready(context))
+            return true;
+        if (end == 0 ? looked : end != POOL__NEVER && pool__now() >= end)
+            return false;
+        looked = true;
+        if (!pool__has_thread(pool) && pool__callbacks_run(pool))
+            continue;
+        if (may_hold(pool, self)) {
+            pool->holder = self;
+            sleep_on_pipes(pool, end);
+        } else if (end != 0) {
+            sleep_on_condition(pool, self, end);
+        }
+    }
+}
+
+bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void *context), const void *context, uint64_t end)
+{
+    struct pool__waiter self;
+    bool is_so;
+
+    if (ready(context))
+        return true;
+    memset(&self, 0, sizeof self);
+    pool__condition_init(&self.wake);
+    self.object = object;
+    pool__list_append(&pool->waiters, &self.link);
+    is_so = wait_as(pool, &self, ready, context, end);
+    pool__list_remove(&self.link);
+    if (pool->holder == &self)
+        pass_on(pool);
+    pthread_cond_destroy(&self.wake);
+    return is_so;
+}
+
+/* ---- the background thread */
+
+/* Decides whether it has the role, and how long it may sleep. */
+static uint64_t prepare_to_sleep(struct pool *pool, struct pool__waiter *self)
+{
+    bool work = pool->scheduler.owed > 0;
+
+    if (pool->holder == self && !work)
+        pool->holder = NULL;
+    if (pool->holder == NULL && work && pool->take_role_at != POOL__NEVER && pool__now() >= pool->take_role_at)
+        pool->holder = self;
+    if (pool->holder != NULL || !work)
+        pool->take_role_at = POOL__NEVER;
+    else if (pool->take_role_at == POOL__NEVER)
+        pool->take_role_at = pool__now() + PATIENCE;
+    return pool__earlier(pool->take_role_at, pool__next_timer(pool, pool->holder == self));
+}
+
+static void *background(void *argument)
+{
+    struct pool *pool = argument;
+    struct pool__waiter self;
+    struct pool__ready ready[EVENTS];
+
+    memset(&self, 0, sizeof self);
+    pool__lock(pool);
+    pool->background = &self;
+    while (!pool->thread_ends) {
+        bool has_role;
+        size_t count;
+
+        pool->thread_sleeps_until = prepare_to_sleep(pool, &self);
+        has_role = pool->holder == &self;
+        pool__unlock(pool);
+        count = pool__poller_wait(pool->bell, has_role ? pool->pipes : NULL, pool->thread_sleeps_until, ready, EVENTS);
+        pool__lock(pool);
+        /* a waiter took the role meanwhile and sleeps there too: its wake may have ended our sleep instead */
+        if (has_role && pool->holder != NULL && pool->holder != &self)
+            pool__poller_wake(pool->pipes);
+        pool__handle_ready(pool, ready, count);
+        pool__settle(pool);
+    }
+    if (pool->holder == &self)
+        pool->holder = NULL;
+    pool->background = NULL;
+    pool->thread_runs = false;
+    pool__unlock(pool);
+    return NULL;
+}
+
+int pool__background_start(struct pool *pool)
+{
+    int code = pool__thread_start(&pool->thread, background, pool);
+
+    pool->thread_runs = code == 0;
+    return code;
+}
+
+void pool__background_end(struct pool *pool)
+{
+    pool__lock(pool);
+    if (!pool__has_thread(pool)) {
+        pool__unlock(pool);
+        return;
+    }
+    pool->thread_ends = true;
+    pool__poller_wake(pool->bell);
+    pool__unlock(pool);
+    pthread_join(pool->thread, NULL);
+}

@@ -1,0 +1,114 @@
+/*
+ * scheduler - which worker gets which items, when to take items back, and what becomes of the items of a worker that died.
+ *
+ * A pure state machine: events and the time come in, actions go out through struct pool__actions; no system call, no lock, no clock. It reads and writes boards, which are memory. So the code
+ * that ships runs under exhaustive search and simulation (tests/unit). When workers are started and ended is in staffing.h, the other half of the same machine. All calls are made
+ * under the pool's lock; `now` is the time of the event.
+ */
+#ifndef POOL__SCHEDULER_H
+#define POOL__SCHEDULER_H
+
+#include "engine/seat.h"
+
+#define POOL__LOOK_AFTER (2 * UINT64_C(1000000))   /* ns of silence, rule 6 */
+#define POOL__STEAL_AFTER (10 * UINT64_C(1000000)) /* ns without progress, rule 10 */
+
+/* What is asked for. None may call back into the scheduler, save `look`, which may deliver results. */
+struct pool__actions {
+    /* Is there room in the seat's channel for a batch of this job? */
+    bool (*can_send)(void *host, const struct pool__seat *seat, const struct pool__job *job);
+    /* Sends a batch that stands in the seat's table. */
+    void (*send)(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run);
+    void (*stop)(void *host, struct pool__seat *seat);
+    void (*kill)(void *host, struct pool__seat *seat);
+    /* Asks for a worker: the callee sets board and life. False: not possible now, asked again later. */
+    bool (*spawn)(void *host, struct pool__seat *seat);
+    /* Reads what the seat has staged and not sent, and tells it to hurry (rule 6). */
+    void (*look)(void *host, struct pool__seat *seat);
+};
+
+/* How a life ended. */
+struct pool__death {
+    bool known;     /* a wait status is there; false: it never came to be, or the zygote is gone */
+    int status;     /* the wait status, where known */
+    bool announced; /* it had said LEAVING */
+};
+
+struct pool__scheduler {
+    const struct pool__actions *actions;
+    void *host;
+    struct pool__seat *seats;
+    unsigned limit;               /* seats there are: the most workers */
+    struct pool__link lone, bulk; /* jobs with something to give out: applies; maps and imaps. The two take turns */
+    bool bulk_turn;
+    struct pool__link idle;       /* READY seats that owe nothing */
+    struct pool__link roomy;      /* READY seats that might take another batch behind what they have */
+    uint64_t owed;                /* items with workers, without an outcome */
+    uint64_t lone_ns;             /* measured time of lone items, 0: not known yet */
+    uint64_t look_at;             /* soft timer: when some seat may have to be looked at; not later than that */
+    uint64_t finished, failed, crashed, cancelled, stolen, run_ns; /* statistics, ever */
+
+    /* staffing.c */
+    unsigned size;                /* workers wanted, on seats [0, size) */
+    unsigned alive;               /* seats not EMPTY */
+    unsigned tasks_per_worker;
+    uint64_t start_timeout, stop_timeout; /* ns */
+    bool ending;                  /* no more work will come: idle workers are stopped */
+    bool aborted;                 /* nor is any left: no worker is started */
+    unsigned bad_starts;          /* lives in a row that ended before they had done anything */
+    bool bad_before_ready;        /* the last of these had not even been READY */
+    uint64_t next_spawn;          /* not before */
+    uint64_t staff_at;            /* hard timer */
+    uint64_t started, lost;       /* statistics, ever */
+};
+
+bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host, unsigned limit);
+void pool__scheduler_free(struct pool__scheduler *scheduler);
+
+void pool__job_init(struct pool__job *job, const struct pool__owner *owner, pool_function *function, size_t item_size);
+
+/* A job has come, or has more items than before. */
+void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job *job);
+
+/* The next item of the seat has an outcome; there must be one (pool__seat_head). What is in the outcome is handed over. */
+void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome, uint64_t now);
+
+/* The worker has left a batch, or the whole pool. False: nonsense, to be condemned. */
+bool pool__scheduler_left(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint64_t now);
+bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now);
+
+/* Its channel has room again, or it has become READY. */
+void pool__scheduler_has_room(struct pool__scheduler *scheduler, struct pool__seat *seat);
+
+/* The life is over, its stream read and salvaged to the end: each of its items is judged (rule 2). */
+void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now);
+
+/*
+ * Takes back all of the job that has not started, wherever it is; the owner hears of it as dropped. From now on nothing of it is given out. What runs is asked to stop (pool_cancelled).
+ * Returns how many items were taken back. The owner keeps the job until this has returned.
+ */
+uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status);
+
+/* The same for every job that there is. */
+void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status);
+
+/* Every item of every job ends with `status` at once. The message is copied. */
+void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code, const char *message);
+
+/* Takes back what the seat has not started, to be given to others. */
+void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__seat *seat);
+
+/* Gives out what can be given out, and steals for those that have nothing. After each group of events. */
+void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now);
+
+/* Looks at silent seats (rules 6 and 10), when the time in look_at has come. */
+void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now);
+
+bool pool__scheduler_waits(const struct pool__scheduler *scheduler); /* is any item not yet given out? */
+
+uint64_t pool__scheduler_waiting(const struct pool__scheduler *scheduler); /* how many; walks the queue */
+
+/* After any change of a seat: puts it in the list where it belongs. */
+void pool__scheduler_relist(struct pool__scheduler *scheduler, struct pool__seat *seat);
+
+#endif

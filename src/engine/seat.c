@@ -1,0 +1,129 @@
+#include "engine/seat.h"
+
+#include <string.h>
+
+static const bool may_become[5][5] = {
+    [POOL__SEAT_EMPTY] = {[POOL__SEAT_STARTING] = true},
+    [POOL__SEAT_STARTING] = {[POOL__SEAT_READY] = true, [POOL__SEAT_LEAVING] = true, [POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
+    [POOL__SEAT_READY] = {[POOL__SEAT_LEAVING] = true, [POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
+    [POOL__SEAT_LEAVING] = {[POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
+    [POOL__SEAT_DYING] = {[POOL__SEAT_EMPTY] = true},
+};
+
+bool pool__seat_may_become(enum pool__seat_state from, enum pool__seat_state to) { return may_become[from][to]; }
+
+void pool__seat_enter(struct pool__seat *seat, enum pool__seat_state state, uint64_t now)
+{
+    if (!pool__seat_may_become(seat->state, state))
+        return;
+    seat->state = state;
+    seat->since = now;
+    if (state == POOL__SEAT_READY)
+        seat->was_ready = true;
+}
+
+void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64_t now)
+{
+    pool__seat_enter(seat, POOL__SEAT_STARTING, now);
+    memset(seat->flight, 0, sizeof seat->flight);
+    seat->reason = POOL__KILL_NONE;
+    seat->sent = seat->left = 0;
+    seat->head = 1;
+    seat->owed = 0;
+    seat->budget = tasks_per_worker != 0 ? tasks_per_worker : UINT64_MAX;
+    seat->spawned = seat->kill_unsent = seat->was_ready = seat->started_any = false;
+    seat->heard = now;
+    seat->looks = 0;
+}
+
+bool pool__seat_has_entry(const struct pool__seat *seat) { return seat->sent - seat->left < POOL__FLIGHT; }
+uint32_t pool__seat_batches(const struct pool__seat *seat) { return seat->sent + 1 - seat->head; }
+
+struct pool__run *pool__seat_head(const struct pool__seat *seat)
+{
+    return seat->head == seat->sent + 1 ? NULL : seat->flight[seat->head % POOL__FLIGHT];
+}
+
+static void advance_head(struct pool__seat *seat)
+{
+    while (seat->head != seat->sent + 1 && seat->flight[seat->head % POOL__FLIGHT] == NULL)
+        seat->head++;
+}
+
+uint32_t pool__seat_add(struct pool__seat *seat, struct pool__run *run, uint64_t now)
+{
+    uint32_t batch = ++seat->sent;
+
+    if (seat->owed == 0) {
+        seat->head = batch;
+        seat->heard = now;
+        seat->looks = 0;
+    }
+    seat->flight[batch % POOL__FLIGHT] = run;
+    seat->owed += run->count;
+    if (seat->budget != UINT64_MAX)
+        seat->budget -= run->count;
+    run->job->in_flight += run->count;
+    run->sent_at = now;
+    pool__board_open(seat->board, batch, run->count);
+    return batch;
+}
+
+void pool__seat_release(struct pool__seat *seat, uint32_t batch)
+{
+    seat->flight[batch % POOL__FLIGHT] = NULL;
+    advance_head(seat);
+}
+
+uint32_t pool__seat_take_back(struct pool__seat *seat, uint32_t batch, uint32_t keep, uint64_t *first, bool *sane)
+{
+    struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    uint32_t taken = pool__board_take_back(seat->board, batch, &run->count, keep, sane);
+
+    /* the worker cannot have left unclaimed what has an outcome */
+    if (run->count < run->done) {
+        run->count += taken;
+        *sane = false;
+        return 0;
+    }
+    *first = run->first + run->count;
+    seat->owed -= taken;
+    if (seat->budget != UINT64_MAX)
+        seat->budget += taken;
+    run->job->in_flight -= taken;
+    return taken;
+}
+
+bool pool__seat_is_running(const struct pool__seat *seat)
+{
+    struct pool__place place = pool__board_running(seat->board);
+
+    return place.mark == POOL__MARK_RUN && place.batch - seat->left - 1 < seat->sent - seat->left;
+}
+
+/* Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its result is nowhere: not to be run again. */
+struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t batch)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    struct pool__place place = pool__board_running(seat->board);
+    struct pool__verdict verdict = {0, false};
+    bool in_flight = place.mark != POOL__MARK_NONE && place.batch - seat->left - 1 < seat->sent - seat->left;
+    uint32_t claimed, unresolved = run->count - run->done;
+
+    if (!pool__board_claimed(seat->board, batch, run->count, &claimed) || claimed < run->done) {
+        verdict.lost = unresolved;
+        return verdict;
+    }
+    if (in_flight && place.batch == batch && place.offset >= run->count) {
+        verdict.lost = unresolved; /* a mark on an item that was never here */
+    } else if (in_flight && place.batch == batch && place.offset >= run->done) {
+        verdict.lost = place.offset - run->done + 1;
+        verdict.running = place.mark == POOL__MARK_RUN;
+    } else if (in_flight && place.batch > batch) {
+        verdict.lost = unresolved;
+    }
+    /* one that talked nonsense may have run all that it claimed */
+    if (seat->reason == POOL__KILL_NONSENSE && claimed - run->done > verdict.lost)
+        verdict.lost = claimed - run->done;
+    return verdict;
+}

@@ -1,0 +1,193 @@
+#include "engine/staffing.h"
+
+#include "base/clock.h"
+
+#define BRAKE_FIRST (10 * POOL__MS)
+#define BRAKE_MOST (1000 * POOL__MS)
+#define SOUND_LIFE (1000 * POOL__MS) /* a worker that was READY for so long is no sign of trouble when it ends */
+#define HOPELESS 10u
+#define TRY_AGAIN POOL__MS /* after a spawn that could not be asked for */
+
+static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at) { scheduler->staff_at = pool__earlier(scheduler->staff_at, at); }
+
+/* The pause before the next start after `bad` bad ones in a row; the first is answered at once. */
+static uint64_t brake(unsigned bad)
+{
+    uint64_t pause = BRAKE_FIRST;
+
+    if (bad < 2)
+        return 0;
+    while (--bad > 1 && pause < BRAKE_MOST)
+        pause *= 2;
+    return pause < BRAKE_MOST ? pause : BRAKE_MOST;
+}
+
+/* While work is under way that may come back, workers are kept and replaced. */
+static bool worker_wanted(const struct pool__scheduler *scheduler, const struct pool__seat *seat)
+{
+    if (scheduler->aborted || seat->index >= scheduler->size)
+        return false;
+    return !scheduler->ending || pool__scheduler_waits(scheduler);
+}
+
+static void stop(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    pool__seat_enter(seat, POOL__SEAT_LEAVING, now);
+    pool__list_remove(&seat->link);
+    scheduler->actions->stop(scheduler->host, seat);
+    staff_no_later_than(scheduler, now + scheduler->stop_timeout);
+}
+
+void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool__kill_reason reason, uint64_t now)
+{
+    if (seat->state == POOL__SEAT_EMPTY || seat->state == POOL__SEAT_DYING)
+        return;
+    pool__list_remove(&seat->link);
+    pool__seat_enter(seat, POOL__SEAT_DYING, now);
+    seat->reason = reason;
+    scheduler->actions->kill(scheduler->host, seat);
+}
+
+static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    if (now < scheduler->next_spawn) {
+        staff_no_later_than(scheduler, scheduler->next_spawn);
+        return;
+    }
+    pool__seat_begin(seat, scheduler->tasks_per_worker, now);
+    if (!scheduler->actions->spawn(scheduler->host, seat)) {
+        pool__seat_enter(seat, POOL__SEAT_EMPTY, now);
+        staff_no_later_than(scheduler, now + TRY_AGAIN);
+        return;
+    }
+    scheduler->alive++;
+    scheduler->started++;
+    scheduler->next_spawn = now + brake(scheduler->bad_starts);
+    staff_no_later_than(scheduler, now + scheduler->start_timeout);
+}
+
+/* A busy worker ends what it runs; what it has not begun goes to the others. */
+static void retire(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    pool__scheduler_empty_seat(scheduler, seat);
+    stop(scheduler, seat, now);
+}
+
+static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    bool wanted = worker_wanted(scheduler, seat);
+
+    switch (seat->state) {
+    case POOL__SEAT_EMPTY:
+        if (wanted)
+            start(scheduler, seat, now);
+        break;
+    case POOL__SEAT_STARTING:
+        if (!wanted)
+            stop(scheduler, seat, now);
+        else if (now >= seat->since + scheduler->start_timeout)
+            pool__staffing_condemn(scheduler, seat, POOL__KILL_START, now);
+        else
+            staff_no_later_than(scheduler, seat->since + scheduler->start_timeout);
+        break;
+    case POOL__SEAT_READY:
+        if (!wanted && (seat->index >= scheduler->size || seat->owed == 0))
+            retire(scheduler, seat, now);
+        break;
+    case POOL__SEAT_LEAVING:
+        if (seat->owed > 0)
+            break; /* its task may take what time it wants; the clock starts when the last outcome is here */
+        if (now >= (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout)
+            pool__staffing_condemn(scheduler, seat, POOL__KILL_STOP, now);
+        else
+            staff_no_later_than(scheduler, (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout);
+        break;
+    case POOL__SEAT_DYING:
+        break;
+    }
+}
+
+void pool__staffing_adjust(struct pool__scheduler *scheduler, uint64_t now)
+{
+    unsigned i;
+
+    scheduler->staff_at = POOL__NEVER;
+    for (i = 0; i < scheduler->limit; i++)
+        adjust_seat(scheduler, &scheduler->seats[i], now);
+}
+
+void pool__staffing_resize(struct pool__scheduler *scheduler, unsigned size, uint64_t now)
+{
+    scheduler->size = size;
+    pool__staffing_adjust(scheduler, now);
+}
+
+void pool__staffing_end(struct pool__scheduler *scheduler, uint64_t now)
+{
+    scheduler->ending = true;
+    pool__staffing_adjust(scheduler, now);
+}
+
+void pool__staffing_abort(struct pool__scheduler *scheduler, uint64_t patience, uint64_t now)
+{
+    unsigned i;
+
+    scheduler->ending = scheduler->aborted = true;
+    scheduler->stop_timeout = patience;
+    for (i = 0; i < scheduler->limit; i++) {
+        struct pool__seat *seat = &scheduler->seats[i];
+
+        /* one that is blocked in a write still owes something here, or is behind its last result: then the patience ends it */
+        if (seat->state == POOL__SEAT_STARTING || (seat->state != POOL__SEAT_EMPTY && pool__seat_is_running(seat)))
+            pool__staffing_condemn(scheduler, seat, POOL__KILL_TERMINATE, now);
+        else if (seat->state == POOL__SEAT_READY)
+            stop(scheduler, seat, now);
+    }
+    pool__staffing_adjust(scheduler, now);
+}
+
+void pool__staffing_ready(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    seat->heard = now;
+    if (seat->state != POOL__SEAT_STARTING)
+        return; /* stopped or condemned meanwhile */
+    pool__seat_enter(seat, POOL__SEAT_READY, now);
+    pool__scheduler_relist(scheduler, seat);
+}
+
+void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now)
+{
+    bool ours = seat->reason == POOL__KILL_STOP || seat->reason == POOL__KILL_TERMINATE || death->announced || seat->state == POOL__SEAT_LEAVING;
+
+    if (seat->was_ready && !death->announced)
+        scheduler->lost++;
+    if (seat->was_ready && now >= seat->since + SOUND_LIFE)
+        scheduler->bad_starts = 0;
+    if (!ours && !seat->started_any) {
+        scheduler->bad_starts++;
+        scheduler->bad_before_ready = !seat->was_ready;
+        scheduler->next_spawn = now + brake(scheduler->bad_starts);
+    }
+    pool__seat_enter(seat, POOL__SEAT_EMPTY, now);
+    seat->board = NULL;
+    seat->pid = 0;
+    seat->kill_unsent = false;
+    scheduler->alive--;
+}
+
+bool pool__staffing_hopeless(const struct pool__scheduler *scheduler)
+{
+    unsigned i;
+
+    if (scheduler->bad_starts < HOPELESS || scheduler->aborted || (!scheduler->bad_before_ready && !pool__scheduler_waits(scheduler)))
+        return false;
+    for (i = 0; i < scheduler->limit; i++)
+        if (scheduler->seats[i].state == POOL__SEAT_READY || scheduler->seats[i].state == POOL__SEAT_LEAVING)
+            return false;
+    return true;
+}
+
+bool pool__staffing_over(const struct pool__scheduler *scheduler)
+{
+    return scheduler->ending && scheduler->alive == 0 && (scheduler->aborted || !pool__scheduler_waits(scheduler));
+}

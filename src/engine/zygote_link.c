@@ -1,0 +1,129 @@
+#include "engine/zygote_link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fork_child.h"
+#include "children/zygote.h"
+
+#define BIRTH_TIME (30000 * POOL__MS) /* the most that a zygote may take to answer, its fork of a large program included */
+
+static bool push_request(struct pool__zygote_link *link)
+{
+    while (link->request_left > 0) {
+        ssize_t put = pool__send_record(link->control, link->request + POOL__MESSAGE_SIZE - link->request_left, link->request_left, NULL, 0);
+
+        if (put <= 0)
+            return false;
+        link->request_left -= (size_t)put;
+    }
+    return true;
+}
+
+bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life, uint32_t board, const int *fds, size_t fd_count)
+{
+    struct pool__message message;
+    ssize_t put;
+
+    if (link->control < 0 || !push_request(link))
+        return false;
+    memset(&message, 0, sizeof message);
+    message.kind = kind;
+    message.seat = seat;
+    message.life = life;
+    message.board = board;
+    pool__message_encode(link->request, &message);
+    put = pool__send_record(link->control, link->request, POOL__MESSAGE_SIZE, fds, fd_count);
+    if (put <= 0)
+        return false;
+    link->request_left = POOL__MESSAGE_SIZE - (size_t)put;
+    push_request(link);
+    return true;
+}
+
+int pool__zygote_next_notice(struct pool__zygote_link *link, struct pool__message *notice)
+{
+    while (link->control >= 0) {
+        ssize_t got = pool__read_some(link->control, link->notice + link->have, POOL__MESSAGE_SIZE - link->have);
+
+        if (got == POOL__NOT_NOW)
+            return 0;
+        if (got < 0)
+            return -1;
+        link->have += (size_t)got;
+        if (link->have < POOL__MESSAGE_SIZE)
+            continue;
+        link->have = 0;
+        return pool__message_decode(link->notice, notice) ? 1 : -1;
+    }
+    return -1;
+}
+
+/* Waits for the first answer. */
+static int greet(struct pool__zygote_link *link)
+{
+    uint64_t end = pool__now() + BIRTH_TIME;
+    struct pool__message notice;
+    struct pollfd fd;
+    int got;
+
+    if (!pool__zygote_send(link, POOL__HELLO, 0, 0, 0, NULL, 0))
+        return EAGAIN;
+    memset(&fd, 0, sizeof fd);
+    fd.fd = link->control;
+    fd.events = POLLIN;
+    while ((got = pool__zygote_next_notice(link, &notice)) == 0) {
+        if (pool__now() >= end)
+            return ETIMEDOUT;
+        poll(&fd, 1, pool__ms_until(end));
+    }
+    if (got < 0 || notice.kind != POOL__ALIVE)
+        return EAGAIN;
+    link->pid = (pid_t)(notice.value >> 32);
+    link->our_child = (pid_t)(uint32_t)notice.value == getpid();
+    return 0;
+}
+
+int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup *setup)
+{
+    int ends[2], code, host;
+
+    memset(link, 0, sizeof *link);
+    link->control = -1;
+    if (pool__socket_pair(ends) < 0)
+        return errno;
+    host = pool__pidfd_open(getpid()); /* by the host itself, so that it cannot be another's (rule 21) */
+    setup->control = ends[1];
+    setup->host_end = ends[0];
+    setup->host = host;
+    link->control = ends[0];
+    /* what the program has printed and not yet written must not be written by the workers too (rule 26) */
+    fflush(stdout);
+    fflush(stderr);
+    code = pool__fork_twice(pool__zygote_main, setup);
+    pool__close(&ends[1]);
+    pool__close(&host);
+    if (code == 0 && pool__set_nonblocking(link->control) < 0)
+        code = errno;
+    if (code == 0)
+        code = greet(link);
+    if (code != 0)
+        pool__zygote_bury(link);
+    return code;
+}
+
+void pool__zygote_bury(struct pool__zygote_link *link)
+{
+    pool__close(&link->control);
+    if (link->our_child)
+        while (waitpid(link->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    link->our_child = false;
+}
