@@ -71,7 +71,7 @@
  *
  * Declared, and not yet built: pool_job.deadline_ms and retries, `kill` = true in pool_future_cancel() and
  * pool_iterator_cancel(), pool_options.arena_size with pool_arena_alloc(), and pool_trace(). This version refuses their
- * use, by POOL_INVALID (or NULL with EINVAL) and words, and never ignores it.
+ * use, by POOL_INVALID (or NULL with EINVAL) and words; PROCPOOL_TRACE it does not look at.
  */
 #ifndef PROCPOOL_H
 #define PROCPOOL_H
@@ -537,7 +537,8 @@ struct pool_stats {
 };
 POOL_API enum pool_status pool_get_stats(struct pool *pool, struct pool_stats *stats);
 
-/* The workers' pids, as they are now, up to `count` of them. Returns how many there are. */
+/* Writes the workers' pids, as they are now, up to `count` of them. Returns how many it wrote; with pids NULL, how many
+ * there are. */
 POOL_API size_t pool_worker_pids(struct pool *pool, pid_t *pids, size_t count);
 
 /* A timeline: .json in the Trace Event Format, .svg as a picture; also by PROCPOOL_TRACE=path in the environment. */

@@ -157,7 +157,8 @@ static bool make_pollers(struct pool *pool)
     if (pool__has_thread(pool) && (pool->bell = pool__poller_open()) == NULL)
         return false;
     listener = pool->bell != NULL ? pool->bell : pool->pipes;
-    return pool__poller_add(listener, pool->zygote.control, 0, POOL__POLL_READ);
+    pool->listening = pool__poller_add(listener, pool->zygote.control, 0, POOL__POLL_READ);
+    return pool->listening;
 }
 
 /* Under the fork lock, so that a child forked meanwhile by another thread has nothing that its handler does not know (rule 25). */
@@ -323,7 +324,7 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
     }
     if (code == 0)
         return pool;
-    if (pool->pipes != NULL)
+    if (pool->listening)
         destroy(pool);
     else {
         pool__zygote_bury(&pool->zygote);

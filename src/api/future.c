@@ -234,12 +234,13 @@ static struct pool *first_pool(const struct several *several)
 
 static enum pool_status check_several(const struct several *several, const char *call)
 {
-    const struct pool *pool = first_pool(several);
+    const struct pool *pool;
     size_t i;
 
     errno = EINVAL;
     if (several->futures == NULL && several->count > 0)
         return pool__fail(POOL_INVALID, "%s: futures is NULL, and count is %zu", call, several->count);
+    pool = first_pool(several);
     for (i = 0; i < several->count; i++)
         if (several->futures[i] != NULL && several->futures[i]->pool != pool)
             return pool__fail(POOL_INVALID, "%s: future %zu is of another pool than those before it", call, i);
@@ -249,7 +250,7 @@ static enum pool_status check_several(const struct several *several, const char 
 enum pool_status pool_wait_any(struct pool_future *const *futures, size_t count, int timeout_ms, size_t *which)
 {
     struct several several = {futures, count};
-    enum pool_status status = futures == NULL && count > 0 ? check_several(&several, "pool_wait_any") : POOL_OK;
+    enum pool_status status = check_several(&several, "pool_wait_any");
     struct pool *pool;
     size_t i;
 
@@ -257,8 +258,6 @@ enum pool_status pool_wait_any(struct pool_future *const *futures, size_t count,
         errno = EINVAL;
         return pool__fail(POOL_INVALID, "pool_wait_any: timeout_ms is %d: neither POOL_FOREVER nor 0 or more", timeout_ms);
     }
-    if (status == POOL_OK)
-        status = check_several(&several, "pool_wait_any");
     if (status != POOL_OK)
         return status;
     pool = first_pool(&several);
@@ -331,7 +330,7 @@ enum pool_status pool_future_cancel(struct pool_future *future, bool kill)
     if (status != POOL_OK)
         return status;
     /* the drop of an apply's only item makes it done here and now */
-    if (!future->done && pool__scheduler_withdraw(&future->pool->scheduler, &future->job, POOL_CANCELLED) > 0)
+    if (!future->done && pool__scheduler_withdraw(&future->pool->scheduler, &future->job, POOL_CANCELLED, true) > 0)
         future->cancelled = true;
     else if (future->done || !future->cancelled) {
         errno = EINVAL;
@@ -351,7 +350,7 @@ static void detach(struct pool_future *future)
     if (future->over || future->job.lone)
         return;
     future->references++; /* while its owner is told */
-    pool__scheduler_withdraw(&pool->scheduler, &future->job, POOL_CANCELLED);
+    pool__scheduler_withdraw(&pool->scheduler, &future->job, POOL_CANCELLED, true);
     pool__release_job(pool, &future->job);
     if (!future->done) {
         pool__result_fill_dropped(&future->result, POOL_CANCELLED, 0, NULL, 0, true);

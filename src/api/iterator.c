@@ -542,7 +542,7 @@ enum pool_status pool_iterator_cancel(struct pool_iterator *iterator, bool kill)
     if (status != POOL_OK)
         return status;
     end_source(iterator);
-    pool__scheduler_withdraw(&iterator->pool->scheduler, &iterator->job, POOL_CANCELLED);
+    pool__scheduler_withdraw(&iterator->pool->scheduler, &iterator->job, POOL_CANCELLED, true);
     pool__notify(iterator->pool, iterator);
     pool__settle(iterator->pool);
     pool__leave(iterator->pool);
@@ -583,7 +583,7 @@ static void free_entered(struct pool_iterator *iterator)
     pool__progress_end(&iterator->progress, false);
     iterator->unfinished++; /* stays while the engine lets go */
     iterator->freed = true;
-    pool__scheduler_withdraw(&pool->scheduler, &iterator->job, POOL_CANCELLED);
+    pool__scheduler_withdraw(&pool->scheduler, &iterator->job, POOL_CANCELLED, true);
     pool__release_job(pool, &iterator->job);
     free_items(iterator);
     iterator->unfinished--;

@@ -216,6 +216,8 @@ static enum pool_status check(pool_function *fn, const struct pool_source *in, c
     if (out == NULL && out_size > 0)
         return pool__fail(POOL_INVALID, "%s: out is NULL, and out_size is %zu", call, out_size);
     status = pool__source_check(in, call);
+    if (status == POOL_OK && out_size > 0 && pool__source_count(in) > PTRDIFF_MAX / out_size)
+        status = pool__fail(POOL_INVALID, "%s: out cannot hold %zu results of %zu bytes", call, pool__source_count(in), out_size);
     if (status == POOL_OK)
         status = pool__check_job(job, call, meaning);
     errno = EINVAL;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #if defined(__linux__) && !defined(POOL__PORTABLE)
@@ -154,6 +155,24 @@ size_t pool__readable_bytes(int fd)
     return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
+bool pool__identity_of(int fd, struct pool__identity *identity)
+{
+    struct stat found;
+
+    if (fstat(fd, &found) < 0)
+        return false;
+    identity->device = found.st_dev;
+    identity->inode = found.st_ino;
+    return true;
+}
+
+bool pool__identity_is(int fd, const struct pool__identity *identity)
+{
+    struct pool__identity found;
+
+    return pool__identity_of(fd, &found) && found.device == identity->device && found.inode == identity->inode;
+}
+
 bool pool__has_hung_up(int fd)
 {
     struct pollfd pipe_end = {fd, POLLIN, 0};
@@ -182,11 +201,11 @@ ssize_t pool__send_record(int fd, const void *record, size_t size, const int *fd
 
         memset(&room, 0, sizeof room);
         message.msg_control = &room;
-        message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+        message.msg_controllen = (unsigned)CMSG_SPACE(fd_count * sizeof(int)); /* a size_t, or a socklen_t */
         header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+        header->cmsg_len = (unsigned)CMSG_LEN(fd_count * sizeof(int));
         memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
     }
     do
@@ -195,28 +214,25 @@ ssize_t pool__send_record(int fd, const void *record, size_t size, const int *fd
     return settle(put, false);
 }
 
+/* One control message comes with a record, if any. */
 static size_t take_descriptors(struct msghdr *message, int *fds)
 {
-    struct cmsghdr *header;
-    size_t count = 0;
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    size_t count = 0, sent, i;
 
-    for (header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
-        size_t bytes, i;
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        return 0;
+    sent = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (i = 0; i < sent; i++) {
+        int got;
 
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
-        bytes = header->cmsg_len - CMSG_LEN(0);
-        for (i = 0; i < bytes / sizeof(int); i++) {
-            int got;
-
-            memcpy(&got, CMSG_DATA(header) + i * sizeof got, sizeof got);
-            if (!HAVE_ATOMIC_CLOEXEC)
-                set_cloexec(got);
-            if (count < POOL__FDS_MAX)
-                fds[count++] = got;
-            else
-                close(got);
-        }
+        memcpy(&got, CMSG_DATA(header) + i * sizeof got, sizeof got);
+        if (!HAVE_ATOMIC_CLOEXEC)
+            set_cloexec(got);
+        if (count < POOL__FDS_MAX && lift(&got) == 0)
+            fds[count++] = got;
+        else
+            close(got);
     }
     return count;
 }

@@ -34,6 +34,14 @@ bool pool__write_all(int fd, const void *data, size_t size);
 /* Bytes that can be read now, 0 where the system cannot tell. */
 size_t pool__readable_bytes(int fd);
 
+/* What a descriptor stands for: a task may have closed it and opened a file of its own under the number. */
+struct pool__identity {
+    dev_t device;
+    ino_t inode;
+};
+bool pool__identity_of(int fd, struct pool__identity *identity);
+bool pool__identity_is(int fd, const struct pool__identity *identity);
+
 /* Has every writer of this pipe gone? */
 bool pool__has_hung_up(int fd);
 

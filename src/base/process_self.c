@@ -124,6 +124,8 @@ void pool__stdio_settle(void)
         pool__close(&null_device);
     } else if (null_device < 0) {
         close(STDIN_FILENO);
+    } else {
+        fcntl(STDIN_FILENO, F_SETFD, 0); /* programs that a task runs read it too */
     }
     forget_if_free(stdin);
     clearerr(stdin);

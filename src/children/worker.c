@@ -29,6 +29,7 @@ static struct worker {
     struct pool__worker_birth birth;
     const struct pool__worker_setup *setup;
     struct pool__board *board;
+    struct pool__identity results_identity;
     void *state;
     struct shared_bytes *shared;
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
@@ -65,10 +66,19 @@ static void write_or_die(const void *data, size_t size)
         _exit(0);
 }
 
+/* A task that closed our descriptors may have opened its own under the number: nothing is written there. What is staged, the host takes from the board. */
+static void check_pipe(void)
+{
+    if (!pool__identity_is(self.birth.results, &self.results_identity))
+        _exit(0);
+}
+
 static void flush(void)
 {
-    if (self.written < self.staged)
+    if (self.written < self.staged) {
+        check_pipe();
         write_or_die(self.board->staging + (self.written - self.base), (size_t)(self.staged - self.written));
+    }
     self.written = self.base = self.staged;
     self.oldest = 0;
     /* after this store the bytes may be overwritten: a host that copies them looks at base again */
@@ -95,6 +105,7 @@ static void send_directly(const struct pool__record *record, const void *payload
     unsigned char head[POOL__RECORD_SIZE];
 
     flush();
+    check_pipe();
     pool__record_encode(head, record);
     write_or_die(head, sizeof head);
     write_or_die(payload, (size_t)record->size);
@@ -438,6 +449,7 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     self.board = birth->board;
     self.task.board = birth->board;
     pool__worker_index_set((int)birth->seat);
+    pool__identity_of(birth->results, &self.results_identity);
     pool__exit_hook(exit_hook);
     start();
     self.input = malloc(INPUT_ROOM);

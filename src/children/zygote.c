@@ -421,9 +421,8 @@ static void settle_as_zygote(void)
     self.pid = getpid();
     pool__adopt_orphans();
     pool__signals_to_default();
-    if (pool__pipe(self.death_bell) < 0 || pool__set_nonblocking(self.death_bell[0]) < 0 || pool__set_nonblocking(self.death_bell[1]) < 0
-        || pool__set_nonblocking(self.setup->control) < 0)
-        _exit(1);
+    self.death_bell[0] = self.setup->bell[0];
+    self.death_bell[1] = self.setup->bell[1];
     memset(&action, 0, sizeof action);
     action.sa_handler = ring;
     action.sa_flags = SA_NOCLDSTOP;

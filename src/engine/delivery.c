@@ -159,6 +159,7 @@ bool pool__deliver_end(struct pool *pool, struct pool__seat *seat, struct pool__
         if (seat->was_ready)
             return false;
         seat->was_ready = true;
+        pool->restaff = true; /* its start timeout is past */
         pool__staffing_ready(&pool->scheduler, seat, pool__now());
         return true;
     case POOL__RECORD_START_FAILED:

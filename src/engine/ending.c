@@ -41,8 +41,8 @@ void pool__end_by_stop(struct pool *pool)
 {
     pool->closed = pool->stopped = true;
     stop_readers(pool, POOL_CANCELLED);
-    ask_all_to_stop(pool);
     pool__scheduler_withdraw_all(&pool->scheduler, POOL_CANCELLED);
+    ask_all_to_stop(pool);
     pool__end_if_idle(pool);
     pool__notify(pool, pool); /* submitters that wait for room */
 }
@@ -55,6 +55,8 @@ static void abandon(struct pool *pool, enum pool_status status, int code, const 
     stop_readers(pool, status);
     for (i = 0; i < pool->scheduler.limit; i++)
         pool__channel_forget_all(&pool->channels[i]);
+    for (i = 0; i < pool->scheduler.limit; i++)
+        pool__scheduler_empty_seat(&pool->scheduler, &pool->scheduler.seats[i]); /* what is told as never run must not start any more */
     ask_all_to_stop(pool);
     pool__scheduler_drop_all(&pool->scheduler, status, code, words);
     pool__staffing_abort(&pool->scheduler, PATIENCE, pool__now());

@@ -126,6 +126,8 @@ static bool spawn(void *host, struct pool__seat *seat)
     seat->life++;
     code = pool__channel_open(pool, channel, tag_of(seat), theirs);
     pool__fork_unlock();
+    if (code != 0 && pool->creating)
+        pool->create_error = code;
     if (code != 0)
         return false;
     pool__board_clear(&pool->setup->boards[board]);
@@ -207,6 +209,8 @@ static void handle_notice(struct pool *pool, const struct pool__message *notice)
 
     if (seat == NULL)
         return;
+    if (pool->creating)
+        pool__notify(pool, pool); /* pool_create() waits for each */
     switch (notice->kind) {
     case POOL__SPAWNED:
         seat->pid = (pid_t)notice->value;
@@ -317,13 +321,15 @@ static void withdraw_unwanted(struct pool *pool)
     struct pool__link *link;
 
     while ((link = pool__list_pop(&pool->unwanted)) != NULL)
-        pool__scheduler_withdraw(&pool->scheduler, pool__holder(link, struct pool__job, unwanted), POOL_CANCELLED);
+        pool__scheduler_withdraw(&pool->scheduler, pool__holder(link, struct pool__job, unwanted), POOL_CANCELLED, false);
 }
 
 void pool__settle(struct pool *pool)
 {
     uint64_t now = pool__now();
 
+    if (pool->pipes == NULL)
+        return; /* destroyed: a future or an iterator has outlived it */
     withdraw_unwanted(pool);
     if (atomic_load(&pool->stop_asked) && !pool->stopped)
         pool__end_by_stop(pool);

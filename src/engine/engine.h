@@ -76,7 +76,7 @@ struct pool {
     struct pool__link waiters;
     struct pool__waiter *holder; /* who has the role: a waiter, pool->background, or NULL */
     struct pool__waiter *background;
-    bool thread_started; /* set at create */
+    bool listening, thread_started; /* set at create */
     bool thread_runs, thread_ends;
     pthread_t thread;
     uint64_t thread_sleeps_until;

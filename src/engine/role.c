@@ -76,7 +76,7 @@ void pool__rouse(struct pool *pool)
         /* under POOL_NO_THREAD, or before the thread is there: a holder that sleeps for too long is woken by what changed its set; its end it took from the timers */
         return;
     }
-    if (pool->holder == NULL && pool->scheduler.owed > 0 && pool->take_role_at == POOL__NEVER) {
+    if (pool->holder == NULL && pool__scheduler_expects(&pool->scheduler) && pool->take_role_at == POOL__NEVER) {
         pool->take_role_at = pool__now() + PATIENCE;
         pool__poller_wake(pool->bell);
     } else if (pool__next_timer(pool, pool->holder == pool->background) < pool->thread_sleeps_until) {
@@ -179,7 +179,7 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
 /* Decides whether it has the role, and how long it may sleep. */
 static uint64_t prepare_to_sleep(struct pool *pool, struct pool__waiter *self)
 {
-    bool work = pool->scheduler.owed > 0;
+    bool work = pool__scheduler_expects(&pool->scheduler);
 
     if (pool->holder == self && !work)
         pool->holder = NULL;

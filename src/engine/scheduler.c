@@ -40,6 +40,7 @@ void pool__scheduler_free(struct pool__scheduler *scheduler)
 {
     free(scheduler->seats);
     scheduler->seats = NULL;
+    scheduler->limit = scheduler->size = 0;
 }
 
 /* ---- jobs and runs */
@@ -434,6 +435,8 @@ static bool steal(struct pool__scheduler *scheduler, uint64_t now)
     return any;
 }
 
+bool pool__scheduler_expects(const struct pool__scheduler *scheduler) { return scheduler->owed > 0 || scheduler->starting > 0; }
+
 void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now)
 {
     for (;;) {
@@ -448,7 +451,7 @@ void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__
 {
     uint32_t batch, taken;
 
-    for (batch = seat->sent; batch != seat->head - 1; batch--)
+    for (batch = seat->sent; seat->owed > 0 && batch != seat->head - 1; batch--)
         if (seat->flight[batch % POOL__FLIGHT] != NULL && !take_back(scheduler, seat, batch, 0, &taken))
             return;
 }
@@ -669,7 +672,7 @@ static uint64_t drop_waiting(struct pool__job *job, enum pool_status status, int
     return dropped + fresh;
 }
 
-/* What the seat has of the job and has not claimed; what it has claimed is asked to stop. */
+/* What the seat has of the job and has not claimed. */
 static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__job *job)
 {
     uint64_t dropped = 0, first = 0;
@@ -677,7 +680,6 @@ static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct poo
 
     for (batch = seat->head; batch != seat->sent + 1; batch++) {
         struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-        struct pool__place place;
         bool sane = true;
         uint32_t taken;
 
@@ -691,11 +693,6 @@ static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct poo
         if (run->done == run->count) {
             pool__seat_release(seat, batch);
             run_free(run);
-        } else {
-            place.batch = batch;
-            place.offset = run->count - 1; /* all that is left is claimed, and only the last can be running */
-            place.mark = POOL__MARK_RUN;
-            pool__board_ask_cancel(seat->board, place);
         }
         drop(job, first, taken, job->withdrawn_as, 0, NULL);
     }
@@ -703,21 +700,48 @@ static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct poo
     return dropped;
 }
 
-uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status)
+/* After the take-back all that is left of a batch is claimed, and only its last item can be running. */
+static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
+{
+    uint32_t batch;
+
+    for (batch = seat->head; batch != seat->sent + 1; batch++) {
+        const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+        struct pool__place place;
+
+        if (run == NULL || run->job != job)
+            continue;
+        place.batch = batch;
+        place.offset = run->count - 1;
+        place.mark = POOL__MARK_RUN;
+        pool__board_ask_cancel(seat->board, place);
+    }
+}
+
+uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status, bool ask)
 {
     uint64_t dropped;
     unsigned i;
 
     job->withdrawn = true;
     job->withdrawn_as = status;
-    job->cancel_asked = true;
+    job->cancel_asked = job->cancel_asked || ask;
     pool__list_remove(&job->link);
     dropped = drop_waiting(job, status, 0, NULL);
     for (i = 0; job->in_flight > 0 && i < scheduler->limit; i++)
         if (scheduler->seats[i].owed > 0)
             dropped += withdraw_from_seat(scheduler, &scheduler->seats[i], job);
+    for (i = 0; ask && job->in_flight > 0 && i < scheduler->limit; i++)
+        if (scheduler->seats[i].owed > 0)
+            ask_seat(&scheduler->seats[i], job);
     scheduler->cancelled += dropped;
     return dropped;
+}
+
+static void withdraw_unasked(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status)
+{
+    job->cancel_asked = true; /* the caller asks them all at once, when everything has been taken back */
+    pool__scheduler_withdraw(scheduler, job, status, false);
 }
 
 void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status)
@@ -725,9 +749,9 @@ void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_s
     unsigned i;
 
     while (!pool__list_empty(&scheduler->lone))
-        pool__scheduler_withdraw(scheduler, pool__holder(scheduler->lone.next, struct pool__job, link), status);
+        withdraw_unasked(scheduler, pool__holder(scheduler->lone.next, struct pool__job, link), status);
     while (!pool__list_empty(&scheduler->bulk))
-        pool__scheduler_withdraw(scheduler, pool__holder(scheduler->bulk.next, struct pool__job, link), status);
+        withdraw_unasked(scheduler, pool__holder(scheduler->bulk.next, struct pool__job, link), status);
     for (i = 0; i < scheduler->limit; i++) {
         struct pool__seat *seat = &scheduler->seats[i];
         uint32_t batch;
@@ -736,7 +760,7 @@ void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_s
             struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
 
             if (run != NULL && !run->job->withdrawn)
-                pool__scheduler_withdraw(scheduler, run->job, status);
+                withdraw_unasked(scheduler, run->job, status);
         }
     }
 }

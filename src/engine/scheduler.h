@@ -51,6 +51,7 @@ struct pool__scheduler {
     /* staffing.c */
     unsigned size;                /* workers wanted, on seats [0, size) */
     unsigned alive;               /* seats not EMPTY */
+    unsigned starting;            /* of these, STARTING */
     unsigned tasks_per_worker;
     uint64_t start_timeout, stop_timeout; /* ns */
     bool ending;                  /* no more work will come: idle workers are stopped */
@@ -84,12 +85,12 @@ void pool__scheduler_has_room(struct pool__scheduler *scheduler, struct pool__se
 void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now);
 
 /*
- * Takes back all of the job that has not started, wherever it is; the owner hears of it as dropped. From now on nothing of it is given out. What runs is asked to stop (pool_cancelled).
- * Returns how many items were taken back. The owner keeps the job until this has returned.
+ * Takes back all of the job that has not started, wherever it is; the owner hears of it as dropped. From now on nothing of it is given out. Returns how many items were taken back.
+ * `ask`: what runs of it is asked to stop (pool_cancelled), after all has been taken back, so that no worker that obeys at once goes on to the next.
  */
-uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status);
+uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status, bool ask);
 
-/* The same for every job that there is. */
+/* The same for every job that there is, without asking. What fails of them from now on is cancelled. */
 void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status);
 
 /* Every item of every job ends with `status` at once. The message is copied. */
@@ -107,6 +108,9 @@ void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now);
 bool pool__scheduler_waits(const struct pool__scheduler *scheduler); /* is any item not yet given out? */
 
 uint64_t pool__scheduler_waiting(const struct pool__scheduler *scheduler); /* how many; walks the queue */
+
+/* Will something come through a result pipe that somebody waits for? */
+bool pool__scheduler_expects(const struct pool__scheduler *scheduler);
 
 /* After any change of a seat: puts it in the list where it belongs. */
 void pool__scheduler_relist(struct pool__scheduler *scheduler, struct pool__seat *seat);

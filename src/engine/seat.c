@@ -24,7 +24,6 @@ void pool__seat_enter(struct pool__seat *seat, enum pool__seat_state state, uint
 
 void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64_t now)
 {
-    pool__seat_enter(seat, POOL__SEAT_STARTING, now);
     memset(seat->flight, 0, sizeof seat->flight);
     seat->reason = POOL__KILL_NONE;
     seat->sent = seat->left = 0;

@@ -54,7 +54,7 @@ struct pool__seat {
 bool pool__seat_may_become(enum pool__seat_state from, enum pool__seat_state to);
 void pool__seat_enter(struct pool__seat *seat, enum pool__seat_state state, uint64_t now);
 
-/* A new life: the table is empty. board and pid are the caller's to set. */
+/* A new life, of a seat that is STARTING: the table is empty. board and pid are the caller's to set. */
 void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64_t now);
 
 bool pool__seat_has_entry(const struct pool__seat *seat); /* is a board entry free for another batch? */

@@ -10,6 +10,14 @@
 
 static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at) { scheduler->staff_at = pool__earlier(scheduler->staff_at, at); }
 
+/* Every change of state in this file, so that the seats that are STARTING are counted. */
+static void enter(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool__seat_state state, uint64_t now)
+{
+    scheduler->starting -= seat->state == POOL__SEAT_STARTING;
+    pool__seat_enter(seat, state, now);
+    scheduler->starting += seat->state == POOL__SEAT_STARTING;
+}
+
 /* The pause before the next start after `bad` bad ones in a row; the first is answered at once. */
 static uint64_t brake(unsigned bad)
 {
@@ -32,7 +40,7 @@ static bool worker_wanted(const struct pool__scheduler *scheduler, const struct 
 
 static void stop(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
 {
-    pool__seat_enter(seat, POOL__SEAT_LEAVING, now);
+    enter(scheduler, seat, POOL__SEAT_LEAVING, now);
     pool__list_remove(&seat->link);
     scheduler->actions->stop(scheduler->host, seat);
     staff_no_later_than(scheduler, now + scheduler->stop_timeout);
@@ -43,7 +51,7 @@ void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat
     if (seat->state == POOL__SEAT_EMPTY || seat->state == POOL__SEAT_DYING)
         return;
     pool__list_remove(&seat->link);
-    pool__seat_enter(seat, POOL__SEAT_DYING, now);
+    enter(scheduler, seat, POOL__SEAT_DYING, now);
     seat->reason = reason;
     scheduler->actions->kill(scheduler->host, seat);
 }
@@ -54,9 +62,10 @@ static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
         staff_no_later_than(scheduler, scheduler->next_spawn);
         return;
     }
+    enter(scheduler, seat, POOL__SEAT_STARTING, now);
     pool__seat_begin(seat, scheduler->tasks_per_worker, now);
     if (!scheduler->actions->spawn(scheduler->host, seat)) {
-        pool__seat_enter(seat, POOL__SEAT_EMPTY, now);
+        enter(scheduler, seat, POOL__SEAT_EMPTY, now);
         staff_no_later_than(scheduler, now + TRY_AGAIN);
         return;
     }
@@ -151,7 +160,7 @@ void pool__staffing_ready(struct pool__scheduler *scheduler, struct pool__seat *
     seat->heard = now;
     if (seat->state != POOL__SEAT_STARTING)
         return; /* stopped or condemned meanwhile */
-    pool__seat_enter(seat, POOL__SEAT_READY, now);
+    enter(scheduler, seat, POOL__SEAT_READY, now);
     pool__scheduler_relist(scheduler, seat);
 }
 
@@ -168,7 +177,7 @@ void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *s
         scheduler->bad_before_ready = !seat->was_ready;
         scheduler->next_spawn = now + brake(scheduler->bad_starts);
     }
-    pool__seat_enter(seat, POOL__SEAT_EMPTY, now);
+    enter(scheduler, seat, POOL__SEAT_EMPTY, now);
     seat->board = NULL;
     seat->pid = 0;
     seat->kill_unsent = false;

@@ -91,27 +91,44 @@ static int greet(struct pool__zygote_link *link)
     return 0;
 }
 
-int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup *setup)
+/* The zygote's descriptors are made here, where a failure can be told: its ends of the socket and the bell do not block. */
+static int open_ends(struct pool__zygote_link *link, struct pool__zygote_setup *setup)
 {
-    int ends[2], code, host;
+    int ends[2] = {-1, -1};
 
-    memset(link, 0, sizeof *link);
-    link->control = -1;
+    setup->bell[0] = setup->bell[1] = -1;
     if (pool__socket_pair(ends) < 0)
         return errno;
-    host = pool__pidfd_open(getpid()); /* by the host itself, so that it cannot be another's (rule 21) */
     setup->control = ends[1];
-    setup->host_end = ends[0];
-    setup->host = host;
-    link->control = ends[0];
+    setup->host_end = link->control = ends[0];
+    setup->host = pool__pidfd_open(getpid()); /* by the host itself, so that it cannot be another's (rule 21) */
+    if (pool__pipe(setup->bell) < 0 || pool__set_nonblocking(setup->bell[0]) < 0 || pool__set_nonblocking(setup->bell[1]) < 0
+        || pool__set_nonblocking(setup->control) < 0 || pool__set_nonblocking(link->control) < 0)
+        return errno;
+    return 0;
+}
+
+static void close_zygotes_ends(struct pool__zygote_setup *setup)
+{
+    pool__close(&setup->control);
+    pool__close(&setup->host);
+    pool__close(&setup->bell[0]);
+    pool__close(&setup->bell[1]);
+}
+
+int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup *setup)
+{
+    int code;
+
+    memset(link, 0, sizeof *link);
+    link->control = setup->control = setup->host = -1;
+    code = open_ends(link, setup);
     /* what the program has printed and not yet written must not be written by the workers too (rule 26) */
     fflush(stdout);
     fflush(stderr);
-    code = pool__fork_twice(pool__zygote_main, setup);
-    pool__close(&ends[1]);
-    pool__close(&host);
-    if (code == 0 && pool__set_nonblocking(link->control) < 0)
-        code = errno;
+    if (code == 0)
+        code = pool__fork_twice(pool__zygote_main, setup);
+    close_zygotes_ends(setup);
     if (code == 0)
         code = greet(link);
     if (code != 0)

@@ -110,7 +110,7 @@ static void space_is_grown_and_trimmed(void **state)
 
 static int ask_for_too_much(struct pool_task *task)
 {
-    if (pool_return_space(task, SIZE_MAX / 2) || pool_return_space(task, SIZE_MAX))
+    if (pool_return_space(task, SIZE_MAX) || pool_return_space(task, SIZE_MAX - 100))
         return pool_fail(task, 1, "there is no such memory");
     return pool_return(task, "still here", 11);
 }

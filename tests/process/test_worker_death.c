@@ -22,7 +22,7 @@ struct end {
 static int task_end(struct pool_task *task)
 {
     const struct end *end = task->arg;
-    int *volatile nothing = NULL;
+    volatile int *volatile nothing = NULL;
 
     switch (end->how) {
     case BY_SIGNAL:
