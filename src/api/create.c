@@ -1,6 +1,7 @@
 /* create - pool_create() and pool_destroy(): a pool's parts, made in order and let go in reverse. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #define START_TIMEOUT 60000u            /* ms, where start_timeout_ms is 0 */
 #define SPARE_BOARDS 4u                 /* for lives whose end is not told yet while the next begins */
 #define FIRST_LIVES (30000 * POOL__MS)  /* the most that the first forks may take, of a very large program */
-#define LAST_LIVES (5000 * POOL__MS)    /* the most that pool_destroy() waits for a zygote that does not answer */
+#define LAST_LIVES (3000 * POOL__MS)    /* the most that pool_destroy() waits for a zygote that does not answer */
 
 /* ---- options */
 
@@ -218,8 +219,11 @@ static void end_processes(struct pool *pool)
     if (!pool->terminated && !pool->broken)
         pool__end_by_terminate(pool);
     pool__settle(pool);
-    /* a zygote that is stopped, or held by the kernel, sees the socket's end when it wakes */
-    pool__wait(pool, pool, is_over, pool, pool__now() + LAST_LIVES);
+    if (!pool__wait(pool, pool, is_over, pool, pool__now() + LAST_LIVES) && pool->zygote.control >= 0) {
+        /* it is stopped, or held by the kernel; it has our socket open still, so the number is its own */
+        kill(pool->zygote.pid, SIGKILL);
+        pool__wait(pool, pool, is_over, pool, pool__now() + LAST_LIVES);
+    }
     pool__unlock(pool);
 }
 

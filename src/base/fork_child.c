@@ -191,6 +191,7 @@ static void go_between(void (*run)(void *argument), void *argument)
     pid = fork();
     if (pid == 0) {
         own_fork = false;
+        pool__fork_unlock(); /* the caller's, copied: tasks fork too */
         run(argument);
         _exit(0);
     }

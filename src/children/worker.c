@@ -444,6 +444,7 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
 {
     struct pool__frame frame;
 
+    memset(&self, 0, sizeof self); /* a worker of a pool that was made in a worker has that one's here */
     self.birth = *birth;
     self.setup = birth->setup;
     self.board = birth->board;

@@ -441,6 +441,7 @@ void pool__zygote_main(void *setup)
 {
     struct pollfd fds[3];
 
+    memset(&self, 0, sizeof self); /* of a pool within a worker: that one's zygote left its state here */
     self.setup = setup;
     settle_as_zygote();
     for (;;) {

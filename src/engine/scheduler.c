@@ -435,7 +435,10 @@ static bool steal(struct pool__scheduler *scheduler, uint64_t now)
     return any;
 }
 
-bool pool__scheduler_expects(const struct pool__scheduler *scheduler) { return scheduler->owed > 0 || scheduler->starting > 0; }
+bool pool__scheduler_expects(const struct pool__scheduler *scheduler) 
+{
+    return scheduler->owed > 0 || scheduler->starting > 0 || pool__scheduler_waits(scheduler);
+}
 
 void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now)
 {

@@ -109,7 +109,7 @@ bool pool__scheduler_waits(const struct pool__scheduler *scheduler); /* is any i
 
 uint64_t pool__scheduler_waiting(const struct pool__scheduler *scheduler); /* how many; walks the queue */
 
-/* Will something come through a result pipe that somebody waits for? */
+/* Will something come through a worker's pipes that somebody waits for: a result, READY, room for what waits? */
 bool pool__scheduler_expects(const struct pool__scheduler *scheduler);
 
 /* After any change of a seat: puts it in the list where it belongs. */

@@ -14,7 +14,8 @@ fail() {
 draw() {
     "$1/mandelbrot" -w 211 -h 143 -n 400 -j "$2" -c "$3" "$scratch/$4" > "$scratch/line" ||
         fail "exit status $? with $2 workers and chunk $3"
-    grep -Eqx ".*/$4: 211 x 143 pixels in [0-9.]+ s with $2 workers" "$scratch/line" || fail "printed: $(cat "$scratch/line")"
+    grep -Eqx ".*/$4: 211 x 143 pixels in [0-9.]+ s with $2 workers" "$scratch/line" ||
+        fail "printed: $(cat "$scratch/line")"
     [ "$(wc -l < "$scratch/line")" -eq 1 ] || fail "printed more than a line"
 }
 
@@ -30,7 +31,8 @@ for workers in 1 2 5; do
     done
 done
 
-"$1/mandelbrot" "$scratch/nowhere/set.ppm" > "$scratch/line" 2> "$scratch/err" && fail "wrote into a directory that is not there"
+"$1/mandelbrot" "$scratch/nowhere/set.ppm" > "$scratch/line" 2> "$scratch/err" &&
+    fail "wrote into a directory that is not there"
 grep -q 'No such file or directory' "$scratch/err" || fail "did not say why: $(cat "$scratch/err")"
 "$1/mandelbrot" -w 0 "$scratch/again.ppm" 2> "$scratch/err"
 [ $? -eq 2 ] || fail "took a width of 0"

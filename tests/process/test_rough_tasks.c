@@ -305,7 +305,7 @@ static void stack_overrun(void **state)
 
 static int task_claims_memory(struct pool_task *task)
 {
-    return pool_return_space(task, SIZE_MAX / 2) ? 0 : pool_fail(task, 12, "no memory");
+    return pool_return_space(task, SIZE_MAX - 64) ? 0 : pool_fail(task, 12, "no memory");
 }
 
 static int task_returns_too_much(struct pool_task *task)

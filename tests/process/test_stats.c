@@ -128,7 +128,10 @@ static void lost_workers_are_replaced(void **state)
     (void)state;
     struct pool *pool = made(pool_create(2, NULL));
     pid_t before[2], after[2];
-    assert_status(pool_apply(pool, task_nothing, NULL, 0, NULL, 0, NULL), POOL_OK);
+    struct pool_future *busy[2]; /* so that both have surely started */
+    occupy(pool, 0, busy, 2);
+    gate_open(&ground->gate[0]);
+    release(busy, 2);
     assert_int_equal(pool_worker_pids(pool, before, 2), 2);
     kill(before[0], SIGKILL);
     bool replaced = false;

@@ -81,12 +81,12 @@ static uint64_t answer_of(size_t index)
     return index * 0x9e3779b97f4a7c15u + 1;
 }
 
-/* Runs for 0 to some 100 us, most often a few. */
+/* Runs for up to some 100 us, most often some 10. */
 static void work_a_little(size_t index)
 {
     uint64_t number = answer_of(index);
     volatile uint64_t sink = 0;
-    uint64_t steps = index % 16 == 0 ? number % 60000 : number % 3000;
+    uint64_t steps = index % 16 == 0 ? number % 400000 : number % 20000;
 
     for (uint64_t i = 0; i < steps; i++)
         sink += i;
@@ -199,39 +199,39 @@ static void over_a_map(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++)
-        check_map((struct storm){.pause_us = 5000}, scaled(60000), chunks[i], NULL);
+        check_map((struct storm){.pause_us = 5000}, scaled(150000), chunks[i], NULL);
 }
 
 static void over_a_map_every_millisecond(void **state)
 {
     (void)state;
-    check_map((struct storm){.pause_us = 1000}, scaled(20000), 0, NULL);
-    check_map((struct storm){.pause_us = 1000}, scaled(20000), 64, NULL);
+    check_map((struct storm){.pause_us = 1000}, scaled(60000), 0, NULL);
+    check_map((struct storm){.pause_us = 1000}, scaled(60000), 64, NULL);
 }
 
 static void all_workers_at_once(void **state)
 {
     (void)state;
-    check_map((struct storm){.pause_us = 30000, .all = true}, scaled(30000), 0, NULL);
-    check_map((struct storm){.pause_us = 30000, .all = true}, scaled(30000), 1000, NULL);
+    check_map((struct storm){.pause_us = 30000, .all = true}, scaled(80000), 0, NULL);
+    check_map((struct storm){.pause_us = 30000, .all = true}, scaled(80000), 1000, NULL);
 }
 
 static void while_workers_are_recycled(void **state)
 {
     (void)state;
-    check_map((struct storm){.pause_us = 5000}, scaled(3000), 0, &(struct pool_options){.tasks_per_worker = 20});
-    check_map((struct storm){.pause_us = 5000}, scaled(3000), 50, &(struct pool_options){.tasks_per_worker = 7});
+    check_map((struct storm){.pause_us = 5000}, scaled(20000), 0, &(struct pool_options){.tasks_per_worker = 20});
+    check_map((struct storm){.pause_us = 5000}, scaled(8000), 50, &(struct pool_options){.tasks_per_worker = 7});
 }
 
 static void without_threads(void **state)
 {
     (void)state;
-    check_map((struct storm){.pause_us = 5000}, scaled(40000), 0, &(struct pool_options){.flags = POOL_NO_THREAD});
+    check_map((struct storm){.pause_us = 5000}, scaled(100000), 0, &(struct pool_options){.flags = POOL_NO_THREAD});
 }
 
 static void check_imap(bool ordered, size_t chunk)
 {
-    size_t count = scaled(30000);
+    size_t count = scaled(60000);
     size_t *places = places_of(count);
     bool *seen = made(calloc(count, sizeof *seen));
     struct pool_job job = {.chunk = chunk, .window = 500};
@@ -280,7 +280,7 @@ static void over_an_imap(void **state)
 static void over_single_tasks(void **state)
 {
     enum { AHEAD = 300 };
-    size_t count = scaled(20000);
+    size_t count = scaled(60000);
     struct pool_future *futures[AHEAD] = {NULL};
     struct tally tally = {0};
     struct storm storm = {.pause_us = 5000};
@@ -327,7 +327,7 @@ static int task_returns_much(struct pool_task *task)
 
 static void over_large_results(void **state)
 {
-    size_t count = scaled(2000);
+    size_t count = scaled(8000);
     size_t *places = places_of(count);
     struct storm storm = {.pause_us = 5000, .pool = made(pool_create(WORKERS, NULL))};
     struct pool_job job = {.chunk = 4, .window = 40};

@@ -24,8 +24,12 @@ pid_t side_host_start(int (*program)(void *context), void *context)
     fflush(stdout);
     fflush(stderr);
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        /* should the test fail before it waits for this process */
+        signal(SIGALRM, SIG_DFL);
+        alarm((unsigned)(2 * SIDE_SECONDS * time_scale()));
         exit(program(context));
+    }
     if (pid < 0) {
         perror("fork");
         abort();

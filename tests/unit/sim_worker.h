@@ -1,0 +1,223 @@
+/*
+ * sim_worker - a worker as a step machine, for the simulated world of world.h: it does to its board what children/worker.c does, in the order of rule 1, one store or one system call a step.
+ *
+ * The task pipe is a ring of frames: [from, fetched) are in the worker's input buffer, [fetched, to) in the pipe. The result stream is a ring of records, counted from the life's first: those below `staged` are
+ * published on the board, those below `piped` were written to the pipe, those below `read` were read from it, those below `received` the host knows, from the pipe or from the board.
+ */
+#ifndef TEST_SIM_WORKER_H
+#define TEST_SIM_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "data/board.h"
+
+#define SIM_FRAMES 128u /* more than POOL__FLIGHT and a STOP */
+#define SIM_STREAM 64u  /* records that fit in pipe and staging together */
+#define SIM_FLUSH_AFTER (50 * UINT64_C(1000))
+
+struct sim_item {
+    uint8_t starts, published; /* by workers that are no liars */
+    uint8_t tainted;           /* was with a liar */
+    uint8_t outcome; /* 0: none yet, else 1 + enum pool_status */
+};
+
+/* What an item does when it is run. */
+enum sim_function { SIM_RETURNS, SIM_FAILS };
+
+struct sim_frame {
+    bool stop;
+    uint32_t batch, count;
+    struct sim_item *items;
+    const uint8_t *functions; /* enum sim_function of each item, or NULL: all return */
+};
+
+enum sim_pc {
+    SIM_BORN,   /* in the initializer */
+    SIM_READ,   /* wants the next frame */
+    SIM_CLAIM,  /* wants the next item of its batch */
+    SIM_MARK,   /* has claimed it */
+    SIM_RUN,    /* is in its function */
+    SIM_STAGED, /* has published the result */
+    SIM_BYE,    /* is about to say LEAVING */
+    SIM_EXIT
+};
+
+struct sim_worker {
+    bool forked, dead, kill_sent;
+    int status; /* wait status, where dead */
+    bool fails_to_start;
+    bool liar; /* its board was scribbled on, or it sent nonsense */
+    bool stuck; /* takes no more steps */
+    struct pool__board *board;
+    unsigned tasks_per_worker, started_items;
+    enum sim_pc pc;
+    struct sim_frame frames[SIM_FRAMES], frame;
+    unsigned from, fetched, to;
+    uint32_t offset;
+    uint64_t began, oldest;
+    uint64_t item_ns; /* what it says of each item; 0: what the clock says */
+    struct pool__record stream[SIM_STREAM];
+    unsigned staged, piped, read, received;
+    const char *complaint;
+
+    /* the host's */
+    bool announced, poisoned, wants_room;
+};
+
+static inline void sim_worker_fork(struct sim_worker *worker, struct pool__board *board, unsigned tasks_per_worker, uint64_t item_ns)
+{
+    memset(worker, 0, sizeof *worker);
+    worker->forked = true;
+    worker->board = board;
+    worker->tasks_per_worker = tasks_per_worker;
+    worker->item_ns = item_ns;
+}
+
+static inline void sim_worker_die(struct sim_worker *worker, int status)
+{
+    worker->dead = true;
+    worker->status = status;
+}
+
+/* Then it flushes, and waits until the host has read. */
+static inline bool sim_stream_full(const struct sim_worker *worker) { return worker->staged - worker->received >= SIM_STREAM - 1; }
+
+static inline bool sim_worker_can_step(const struct sim_worker *worker)
+{
+    if (!worker->forked || worker->dead || worker->stuck)
+        return false;
+    if (sim_stream_full(worker))
+        return worker->piped != worker->staged;
+    return worker->pc != SIM_READ || worker->from != worker->to || worker->piped != worker->staged;
+}
+
+static inline void sim_send_frame(struct sim_worker *worker, struct sim_frame frame) { worker->frames[worker->to++ % SIM_FRAMES] = frame; }
+
+static inline void sim_publish(struct sim_worker *worker, enum pool__record_kind kind, uint32_t batch, uint32_t offset, int32_t code, uint64_t run)
+{
+    struct pool__record *record = &worker->stream[worker->staged++ % SIM_STREAM];
+
+    memset(record, 0, sizeof *record);
+    record->kind = kind;
+    record->batch = batch;
+    record->offset = offset;
+    record->code = code;
+    record->how = code != 0 ? POOL__HOW_FAILED : POOL__HOW_OK;
+    record->run = run;
+}
+
+static inline void sim_flush(struct sim_worker *worker)
+{
+    worker->piped = worker->staged;
+    worker->oldest = 0;
+}
+
+static inline void sim_read(struct sim_worker *worker)
+{
+    if (worker->from == worker->fetched && worker->piped != worker->staged) {
+        sim_flush(worker);
+        return;
+    }
+    if (worker->from == worker->fetched)
+        worker->fetched = worker->to;
+    worker->frame = worker->frames[worker->from++ % SIM_FRAMES];
+    worker->pc = worker->frame.stop ? SIM_BYE : SIM_CLAIM;
+}
+
+static inline void sim_claim(struct sim_worker *worker)
+{
+    if (!pool__board_claim(worker->board, worker->frame.batch, &worker->offset)) {
+        sim_publish(worker, POOL__RECORD_LEFT, worker->frame.batch, 0, 0, 0);
+        worker->pc = SIM_READ;
+    } else if (worker->offset >= worker->frame.count) {
+        sim_worker_die(worker, 0); /* no such item in the frame */
+    } else {
+        worker->pc = SIM_MARK;
+    }
+}
+
+static inline void sim_mark(struct sim_worker *worker, uint64_t now)
+{
+    struct sim_item *item = &worker->frame.items[worker->offset];
+
+    worker->began = now;
+    worker->started_items++;
+    pool__board_mark(worker->board, worker->frame.batch, worker->offset, POOL__MARK_RUN);
+    worker->pc = SIM_RUN;
+    if (worker->liar)
+        return; /* it may run what is not its own */
+    if (item->starts > 0 && !item->tainted)
+        worker->complaint = "an item was started twice";
+    if (item->starts < UINT8_MAX)
+        item->starts++;
+}
+
+static inline void sim_run(struct sim_worker *worker, uint64_t now)
+{
+    bool fails = worker->frame.functions != NULL && worker->frame.functions[worker->offset] == SIM_FAILS;
+
+    if (worker->oldest == 0)
+        worker->oldest = worker->began;
+    sim_publish(worker, POOL__RECORD_RESULT, worker->frame.batch, worker->offset, fails ? 7 : 0,
+                worker->item_ns != 0 ? worker->item_ns : now - worker->began);
+    if (!worker->liar)
+        worker->frame.items[worker->offset].published = 1;
+    worker->pc = SIM_STAGED;
+}
+
+static inline void sim_after_item(struct sim_worker *worker, uint64_t now)
+{
+    bool hurry = atomic_exchange(&worker->board->hurry, 0) != 0;
+    bool failed = worker->stream[(worker->staged - 1) % SIM_STREAM].how != POOL__HOW_OK;
+
+    pool__board_mark(worker->board, worker->frame.batch, worker->offset, POOL__MARK_DONE);
+    if (hurry || failed || now - worker->oldest >= SIM_FLUSH_AFTER)
+        sim_flush(worker);
+    worker->pc = worker->tasks_per_worker != 0 && worker->started_items >= worker->tasks_per_worker ? SIM_BYE : SIM_CLAIM;
+}
+
+static inline void sim_worker_step(struct sim_worker *worker, uint64_t now)
+{
+    if (sim_stream_full(worker)) {
+        sim_flush(worker);
+        return;
+    }
+    switch (worker->pc) {
+    case SIM_BORN:
+        if (worker->fails_to_start) {
+            sim_worker_die(worker, 1 << 8);
+            return;
+        }
+        sim_publish(worker, POOL__RECORD_READY, 0, 0, 0, 0);
+        sim_flush(worker);
+        worker->pc = SIM_READ;
+        break;
+    case SIM_READ:
+        sim_read(worker);
+        break;
+    case SIM_CLAIM:
+        sim_claim(worker);
+        break;
+    case SIM_MARK:
+        sim_mark(worker, now);
+        break;
+    case SIM_RUN:
+        sim_run(worker, now);
+        break;
+    case SIM_STAGED:
+        sim_after_item(worker, now);
+        break;
+    case SIM_BYE:
+        sim_publish(worker, POOL__RECORD_LEAVING, 0, 0, 0, 0);
+        sim_flush(worker);
+        worker->pc = SIM_EXIT;
+        break;
+    case SIM_EXIT:
+        sim_worker_die(worker, 0);
+        break;
+    }
+}
+
+#endif
