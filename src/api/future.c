@@ -181,14 +181,14 @@ static bool look(const struct pool_future *future, const char *call, enum pool_s
 
 bool pool_future_ready(const struct pool_future *future)
 {
-    enum pool_status status;
+    enum pool_status status = POOL_OK;
 
     return look(future, "pool_future_ready", &status);
 }
 
 bool pool_future_successful(const struct pool_future *future)
 {
-    enum pool_status status;
+    enum pool_status status = POOL_INVALID;
 
     return look(future, "pool_future_successful", &status) && status == POOL_OK;
 }
@@ -353,6 +353,7 @@ static void detach(struct pool_future *future)
     pool__scheduler_withdraw(&pool->scheduler, &future->job, POOL_CANCELLED, true);
     pool__release_job(pool, &future->job);
     if (!future->done) {
+        pool__result_clear(&future->result, false); /* an item of it may have failed already */
         pool__result_fill_dropped(&future->result, POOL_CANCELLED, 0, NULL, 0, true);
         pool__future_done(future);
     }

@@ -34,8 +34,7 @@ static int set_cloexec(int fd)
     return flags < 0 ? -1 : fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
-/* Moves a descriptor that took the number of a closed standard stream. */
-static int lift(int *fd)
+int pool__above_standard(int *fd)
 {
     int lifted;
 
@@ -53,7 +52,7 @@ static int finish_pair(int ends[2])
 {
     if (!HAVE_ATOMIC_CLOEXEC && (set_cloexec(ends[0]) < 0 || set_cloexec(ends[1]) < 0))
         goto fail;
-    if (lift(&ends[0]) < 0 || lift(&ends[1]) < 0)
+    if (pool__above_standard(&ends[0]) < 0 || pool__above_standard(&ends[1]) < 0)
         goto fail;
     return 0;
 fail:
@@ -229,7 +228,7 @@ static size_t take_descriptors(struct msghdr *message, int *fds)
         memcpy(&got, CMSG_DATA(header) + i * sizeof got, sizeof got);
         if (!HAVE_ATOMIC_CLOEXEC)
             set_cloexec(got);
-        if (count < POOL__FDS_MAX && lift(&got) == 0)
+        if (count < POOL__FDS_MAX && pool__above_standard(&got) == 0)
             fds[count++] = got;
         else
             close(got);

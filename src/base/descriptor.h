@@ -21,6 +21,9 @@ int pool__socket_pair(int ends[2]); /* AF_UNIX, stream */
 
 int pool__set_nonblocking(int fd);
 
+/* Moves a descriptor that took the number of a closed standard stream. 0, or -1 with errno, then it is as it was. */
+int pool__above_standard(int *fd);
+
 /* Forgets the number before it closes, so that a fork handler in between can only leak it, never close a stranger. Takes -1. Keeps errno. */
 void pool__close(int *fd);
 

@@ -108,7 +108,8 @@ static void send_directly(const struct pool__record *record, const void *payload
     check_pipe();
     pool__record_encode(head, record);
     write_or_die(head, sizeof head);
-    write_or_die(payload, (size_t)record->size);
+    if (payload != NULL)
+        write_or_die(payload, (size_t)record->size);
     write_or_die(zeros, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
     self.base = self.written = self.staged += record_length(record->size);
     atomic_store_explicit(&self.board->base, self.base, memory_order_release);
@@ -128,7 +129,7 @@ static void send(const struct pool__record *record, const void *payload)
         flush();
     at = self.board->staging + staging_used();
     /* a result that was built in place lies there already */
-    if (record->size > 0 && payload != at + POOL__RECORD_SIZE)
+    if (payload != NULL && record->size > 0 && payload != at + POOL__RECORD_SIZE)
         memmove(at + POOL__RECORD_SIZE, payload, (size_t)record->size);
     memset(at + POOL__RECORD_SIZE + record->size, 0, (size_t)(length - POOL__RECORD_SIZE - record->size));
     pool__record_encode(at, record);
@@ -423,7 +424,7 @@ static void start(void)
     }
     memset(&record, 0, sizeof record);
     record.kind = code == 0 ? POOL__RECORD_READY : POOL__RECORD_START_FAILED;
-    record.code = code;
+    record.code = code == 0 ? (int32_t)getpid() : code;
     record.size = code == 0 ? 0 : strlen(pool__words());
     send(&record, pool__words());
     flush();

@@ -19,7 +19,6 @@
 static struct zygote {
     const struct pool__zygote_setup *setup;
     pid_t pid;
-    int death_bell[2]; /* written by the SIGCHLD handler */
     /* a control message that has come in part; its descriptors came with its first byte */
     unsigned char message[POOL__MESSAGE_SIZE];
     size_t have;
@@ -32,16 +31,6 @@ static struct zygote {
     bool alive_untold, anything_untold;
     size_t wanted; /* lives in state WANTED */
 } self;
-
-static void ring(int signal_number)
-{
-    int kept = errno;
-    ssize_t put = write(self.death_bell[1], "", 1); /* full: it rings already */
-
-    (void)signal_number;
-    (void)put;
-    errno = kept;
-}
 
 /* ---- the table of lives */
 
@@ -118,11 +107,9 @@ static bool reap_one(void)
 
 static void reap(void)
 {
-    char bells[64];
     bool any = false;
 
-    while (read(self.death_bell[0], bells, sizeof bells) > 0)
-        continue;
+    pool__death_bell_quiet(&self.setup->bell);
     while (reap_one())
         any = true;
     if (any)
@@ -140,7 +127,7 @@ static _Noreturn void quit(void)
         if (self.setup->lives[i].state == POOL__LIFE_RUNS)
             kill_tree(self.setup->lives[i].pid);
     memset(&bell, 0, sizeof bell);
-    bell.fd = self.death_bell[0];
+    bell.fd = self.setup->bell.listen;
     bell.events = POLLIN;
     for (;;) {
         siginfo_t info;
@@ -192,8 +179,9 @@ static _Noreturn void become_worker(const struct pool__zygote_life *life)
         }
     }
     close(self.setup->control);
-    close(self.death_bell[0]);
-    close(self.death_bell[1]);
+    close(self.setup->bell.listen);
+    if (self.setup->bell.ring >= 0)
+        close(self.setup->bell.ring);
     if (self.setup->host >= 0)
         close(self.setup->host);
     pool__process_name(self.setup->worker.name);
@@ -404,7 +392,7 @@ static void sleep_until_something(struct pollfd *fds)
 
     fds[0].fd = self.setup->control;
     fds[0].events = (short)(POLLIN | (want_out ? POLLOUT : 0));
-    fds[1].fd = self.death_bell[0];
+    fds[1].fd = self.setup->bell.listen;
     fds[1].events = POLLIN;
     fds[2].fd = self.setup->host;
     fds[2].events = POLLIN;
@@ -421,19 +409,14 @@ static void settle_as_zygote(void)
     self.pid = getpid();
     pool__adopt_orphans();
     pool__signals_to_default();
-    self.death_bell[0] = self.setup->bell[0];
-    self.death_bell[1] = self.setup->bell[1];
     memset(&action, 0, sizeof action);
-    action.sa_handler = ring;
-    action.sa_flags = SA_NOCLDSTOP;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGCHLD, &action, NULL);
     action.sa_handler = SIG_IGN; /* what is only meant to end a program politely ends it through the host */
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     sigaction(SIGPIPE, &action, NULL);
-    pool__signals_unblock_all();
+    pool__death_bell_arm(&self.setup->bell);
     pool__process_name(self.setup->name);
 }
 

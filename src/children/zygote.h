@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/death_bell.h"
 #include "children/worker.h"
 
 /* What the zygote knows of one life. */
@@ -34,7 +35,7 @@ struct pool__zygote_setup {
     int control;
     int host_end; /* the host's end of the control socket: not the zygote's to keep */
     int host; /* the host's pidfd, or -1 */
-    int bell[2]; /* a pipe that its SIGCHLD handler writes to */
+    struct pool__death_bell bell;
     char name[16];
     struct pool__worker_setup worker;
     struct pool__board *boards; /* one mapping */

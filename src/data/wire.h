@@ -32,7 +32,7 @@
  *    2   2  zero
  *    4   4  batch      RESULT, LEFT: which
  *    8   4  offset     RESULT: item within the batch
- *   12   4  code       RESULT: what the function returned; START_FAILED: what the initializer returned
+ *   12   4  code       RESULT: what the function returned; START_FAILED: what the initializer returned; READY: the worker's pid
  *   16   8  size       bytes of payload
  *   24   8  start      RESULT: when it began (monotonic, ns)
  *   32   8  run        RESULT: time in the function, ns

@@ -429,6 +429,8 @@ static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool
     channel->piped += size;
     pool->bytes_received += size;
     channel->received += size - known;
+    if (known > 0)
+        pool__scheduler_heard(&pool->scheduler, seat, pool__now());
     decode(pool, seat, channel, bytes + known, size - known);
 }
 

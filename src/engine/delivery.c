@@ -49,6 +49,7 @@ bool pool__deliver_start(struct pool *pool, struct pool__seat *seat, struct pool
 {
     const struct pool__record *record = &channel->decoder.record;
 
+    free(channel->arrival.heap); /* of a record that was dropped */
     memset(&channel->arrival, 0, sizeof channel->arrival);
     if (pool->scheduler.aborted)
         return true; /* nobody waits for it any more */
@@ -159,6 +160,8 @@ bool pool__deliver_end(struct pool *pool, struct pool__seat *seat, struct pool__
         if (seat->was_ready)
             return false;
         seat->was_ready = true;
+        if (!seat->spawned)
+            seat->pid = record->code; /* for show; SPAWNED, which has the truth, is on its way by the other channel */
         pool->restaff = true; /* its start timeout is past */
         pool__staffing_ready(&pool->scheduler, seat, pool__now());
         return true;

@@ -236,7 +236,7 @@ static void kill_orphans(struct pool *pool)
     for (i = 0; i < pool->scheduler.limit; i++) {
         struct pool__seat *seat = &pool->scheduler.seats[i];
 
-        if (seat->board != NULL && seat->pid > 1 && !pool__has_hung_up(channel_of(pool, seat)->results))
+        if (seat->board != NULL && seat->spawned && seat->pid > 1 && !pool__has_hung_up(channel_of(pool, seat)->results))
             kill(-seat->pid, SIGKILL);
     }
 }

@@ -435,7 +435,7 @@ static bool steal(struct pool__scheduler *scheduler, uint64_t now)
     return any;
 }
 
-bool pool__scheduler_expects(const struct pool__scheduler *scheduler) 
+bool pool__scheduler_expects(const struct pool__scheduler *scheduler)
 {
     return scheduler->owed > 0 || scheduler->starting > 0 || pool__scheduler_waits(scheduler);
 }
@@ -494,6 +494,14 @@ void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now)
     scheduler->look_at = next;
 }
 
+void pool__scheduler_heard(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    seat->heard = now;
+    seat->looks = 0;
+    if (seat->owed > 0)
+        look_no_later_than(scheduler, now + (seat->owed > 1 ? POOL__LOOK_AFTER : POOL__STEAL_AFTER));
+}
+
 /* ---- outcomes */
 
 static void measure(uint64_t *mean, uint64_t sample)
@@ -512,17 +520,17 @@ static void count_outcome(struct pool__scheduler *scheduler, const struct pool__
     scheduler->cancelled += outcome->status == POOL_CANCELLED;
 }
 
-/* The head item of the seat has its outcome: struck off the table, then told. */
-static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome)
+/* The next item of a batch has its outcome: struck off the table, then told. */
+static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, struct pool__outcome *outcome)
 {
-    uint32_t batch = seat->head;
-    struct pool__run *run = pool__seat_head(seat);
+    struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__job *job = run->job;
     uint64_t index = run->first + run->done++;
 
     seat->owed--;
     scheduler->owed--;
     job->in_flight--;
+    run->suspicion = 0; /* another item is first now */
     outcome->attempts = run->attempt;
     outcome->worker = seat->pid;
     if (outcome->status == POOL_FAILED && job->cancel_asked)
@@ -540,13 +548,10 @@ void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat
     struct pool__job *job = pool__seat_head(seat)->job;
 
     measure(job->lone ? &scheduler->lone_ns : &job->item_ns, outcome->run);
-    seat->heard = now;
-    seat->looks = 0;
     seat->started_any = true;
     scheduler->bad_starts = 0;
-    if (seat->owed > 2)
-        look_no_later_than(scheduler, now + POOL__LOOK_AFTER);
-    resolve(scheduler, seat, outcome);
+    resolve(scheduler, seat, seat->head, outcome);
+    pool__scheduler_heard(scheduler, seat, now);
     pool__scheduler_relist(scheduler, seat);
 }
 
@@ -555,7 +560,7 @@ bool pool__scheduler_left(struct pool__scheduler *scheduler, struct pool__seat *
     if (seat->left == seat->sent || batch != seat->left + 1 || seat->flight[batch % POOL__FLIGHT] != NULL)
         return false;
     seat->left = batch;
-    seat->heard = now;
+    pool__scheduler_heard(scheduler, seat, now);
     pool__scheduler_relist(scheduler, seat);
     return true;
 }
@@ -596,15 +601,12 @@ static bool suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, 
     struct pool__run *run = pool__seat_head(seat);
     struct pool__outcome outcome;
 
-    if (run->done > 0)
-        run->suspicion = 0;
     if (++run->suspicion < SUSPICIOUS_DEATHS)
         return false;
     blame(&outcome, seat, death, false);
     outcome.status = POOL_CRASHED;
     outcome.why = "its workers died before it could start";
-    run->suspicion = 0;
-    resolve(scheduler, seat, &outcome);
+    resolve(scheduler, seat, seat->head, &outcome);
     return true;
 }
 
@@ -614,8 +616,6 @@ static void return_rest(struct pool__scheduler *scheduler, struct pool__seat *se
     struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     uint32_t rest = run->count - run->done;
 
-    if (run->done > 0)
-        run->suspicion = 0;
     seat->owed -= rest;
     scheduler->owed -= rest;
     run->job->in_flight -= rest;
@@ -628,24 +628,24 @@ static void return_rest(struct pool__scheduler *scheduler, struct pool__seat *se
 
 void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now)
 {
-    bool anything_ran = pool__seat_is_running(seat);
+    bool anything_ran = pool__seat_is_marked(seat);
     uint32_t batch;
 
     (void)now;
     pool__list_remove(&seat->link);
     seat->started_any = seat->started_any || anything_ran;
-    while (pool__seat_head(seat) != NULL) {
-        struct pool__verdict verdict = pool__seat_judge(seat, batch = seat->head);
+    for (batch = seat->head; batch != seat->sent + 1; batch++) {
+        struct pool__verdict verdict = {0, false};
 
+        if (seat->flight[batch % POOL__FLIGHT] != NULL)
+            verdict = pool__seat_judge(seat, batch);
         for (; verdict.lost > 0; verdict.lost--) {
             struct pool__outcome outcome;
 
             anything_ran = true;
             blame(&outcome, seat, death, verdict.running && verdict.lost == 1);
-            resolve(scheduler, seat, &outcome);
+            resolve(scheduler, seat, batch, &outcome);
         }
-        if (seat->head == batch)
-            break;
     }
     if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && seat->reason == POOL__KILL_NONE && !death->announced)
         suspect(scheduler, seat, death);

@@ -74,6 +74,9 @@ void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job 
 /* The next item of the seat has an outcome; there must be one (pool__seat_head). What is in the outcome is handed over. */
 void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome, uint64_t now);
 
+/* Something came from the worker, though it was known already. */
+void pool__scheduler_heard(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now);
+
 /* The worker has left a batch, or the whole pool. False: nonsense, to be condemned. */
 bool pool__scheduler_left(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint64_t now);
 bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now);

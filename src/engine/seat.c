@@ -53,8 +53,9 @@ uint32_t pool__seat_add(struct pool__seat *seat, struct pool__run *run, uint64_t
 {
     uint32_t batch = ++seat->sent;
 
-    if (seat->owed == 0) {
+    if (seat->owed == 0)
         seat->head = batch;
+    if (seat->owed < 2) { /* there is something new to wait for */
         seat->heard = now;
         seat->looks = 0;
     }
@@ -93,11 +94,27 @@ uint32_t pool__seat_take_back(struct pool__seat *seat, uint32_t batch, uint32_t 
     return taken;
 }
 
-bool pool__seat_is_running(const struct pool__seat *seat)
+static bool is_in_flight(const struct pool__seat *seat, struct pool__place place)
+{
+    return place.mark != POOL__MARK_NONE && place.batch - seat->left - 1 < seat->sent - seat->left;
+}
+
+bool pool__seat_is_marked(const struct pool__seat *seat)
 {
     struct pool__place place = pool__board_running(seat->board);
 
-    return place.mark == POOL__MARK_RUN && place.batch - seat->left - 1 < seat->sent - seat->left;
+    return place.mark == POOL__MARK_RUN && is_in_flight(seat, place);
+}
+
+/* A mark outlives its item's outcome for a moment, where the result was taken from the board or went straight into the pipe. */
+bool pool__seat_is_running(const struct pool__seat *seat)
+{
+    struct pool__place place = pool__board_running(seat->board);
+    const struct pool__run *head = pool__seat_head(seat);
+
+    if (place.mark != POOL__MARK_RUN || head == NULL || !is_in_flight(seat, place))
+        return false;
+    return place.batch > seat->head || (place.batch == seat->head && place.offset >= head->done);
 }
 
 /* Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its result is nowhere: not to be run again. */
@@ -106,7 +123,7 @@ struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t ba
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__place place = pool__board_running(seat->board);
     struct pool__verdict verdict = {0, false};
-    bool in_flight = place.mark != POOL__MARK_NONE && place.batch - seat->left - 1 < seat->sent - seat->left;
+    bool in_flight = is_in_flight(seat, place);
     uint32_t claimed, unresolved = run->count - run->done;
 
     if (!pool__board_claimed(seat->board, batch, run->count, &claimed) || claimed < run->done) {

@@ -73,8 +73,11 @@ void pool__seat_release(struct pool__seat *seat, uint32_t batch);
  */
 uint32_t pool__seat_take_back(struct pool__seat *seat, uint32_t batch, uint32_t keep, uint64_t *first, bool *sane);
 
-/* Is the worker in a task function now, as its board says? */
+/* Is the worker in a task function now, whose outcome is owed? By its board. */
 bool pool__seat_is_running(const struct pool__seat *seat);
+
+/* Is it in a task function, owed or not? */
+bool pool__seat_is_marked(const struct pool__seat *seat);
 
 /* What the table and the board together say of the unresolved items of a batch after a death: the first `lost` of them are to blame (or cannot be trusted), the rest were never started. */
 struct pool__verdict {

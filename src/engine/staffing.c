@@ -147,7 +147,7 @@ void pool__staffing_abort(struct pool__scheduler *scheduler, uint64_t patience, 
         struct pool__seat *seat = &scheduler->seats[i];
 
         /* one that is blocked in a write still owes something here, or is behind its last result: then the patience ends it */
-        if (seat->state == POOL__SEAT_STARTING || (seat->state != POOL__SEAT_EMPTY && pool__seat_is_running(seat)))
+        if (seat->state == POOL__SEAT_STARTING || (seat->state != POOL__SEAT_EMPTY && pool__seat_is_marked(seat)))
             pool__staffing_condemn(scheduler, seat, POOL__KILL_TERMINATE, now);
         else if (seat->state == POOL__SEAT_READY)
             stop(scheduler, seat, now);

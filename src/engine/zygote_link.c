@@ -96,14 +96,13 @@ static int open_ends(struct pool__zygote_link *link, struct pool__zygote_setup *
 {
     int ends[2] = {-1, -1};
 
-    setup->bell[0] = setup->bell[1] = -1;
+    setup->bell.listen = setup->bell.ring = -1;
     if (pool__socket_pair(ends) < 0)
         return errno;
     setup->control = ends[1];
     setup->host_end = link->control = ends[0];
     setup->host = pool__pidfd_open(getpid()); /* by the host itself, so that it cannot be another's (rule 21) */
-    if (pool__pipe(setup->bell) < 0 || pool__set_nonblocking(setup->bell[0]) < 0 || pool__set_nonblocking(setup->bell[1]) < 0
-        || pool__set_nonblocking(setup->control) < 0 || pool__set_nonblocking(link->control) < 0)
+    if (pool__death_bell_open(&setup->bell) < 0 || pool__set_nonblocking(setup->control) < 0 || pool__set_nonblocking(link->control) < 0)
         return errno;
     return 0;
 }
@@ -112,8 +111,7 @@ static void close_zygotes_ends(struct pool__zygote_setup *setup)
 {
     pool__close(&setup->control);
     pool__close(&setup->host);
-    pool__close(&setup->bell[0]);
-    pool__close(&setup->bell[1]);
+    pool__death_bell_close(&setup->bell);
 }
 
 int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup *setup)

@@ -24,8 +24,8 @@ static void stop_keeps_what_runs(void **state)
     struct pool_job job = {.statuses = statuses, .chunk = 1};
     struct pool_future *map =
         made(pool_map_async(pool, report_cancelled, pool_items(NULL, 20, 0), cancelled, sizeof cancelled[0], &job));
-    struct pool_future *waiting = made(pool_apply_async(pool, task_nothing, NULL, 0, NULL));
     assert_true(gate_wait_arrived(&ground->gate[0], 2));
+    struct pool_future *waiting = made(pool_apply_async(pool, task_nothing, NULL, 0, NULL));
     pool_stop(pool);
     pool_stop(pool);
     assert_status(pool_future_wait(map, POOL_FOREVER), POOL_OK);

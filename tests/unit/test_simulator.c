@@ -16,7 +16,7 @@
 #include "world_check.h"
 
 #define FIRST_SEED UINT64_C(20261122000)
-#define WORLDS 120u
+#define WORLDS 1500u
 #define STEPS_MAX 3000000u
 
 static uint64_t dice;
