@@ -62,6 +62,9 @@ int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_
 /* The worker has its ends: ours of them are closed, save tasks_read. */
 void pool__channel_handed_over(struct pool__channel *channel);
 void pool__channel_close(struct pool *pool, struct pool__channel *channel);
+
+/* Nobody sleeps on its pipes any more. */
+void pool__channel_leave_poller(struct pool *pool, struct pool__channel *channel);
 void pool__channel_close_in_child(struct pool__channel *channel);
 
 /* ---- out */
@@ -80,7 +83,7 @@ void pool__channel_forget_all(struct pool__channel *channel);
 /* The job is over or unwanted: no frame, and no payload that is being read, refers to its memory from now on; the worker forgets its shared bytes. */
 void pool__channel_forget(struct pool *pool, struct pool__channel *channel, struct pool__job *job, bool reading_it);
 
-/* ---- in */
+/* ---- in: channel_in.c */
 
 /* Reads what is there, a bounded amount, and delivers it. */
 void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);

@@ -2,18 +2,15 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "data/wire.h"
-#include "engine/staffing.h"
+#include "engine/queue.h"
 
 #define BATCH_TIME (500 * UINT64_C(1000)) /* ns of work that a batch of cheap items is made to hold; what is not started can be taken back */
 #define AHEAD_TIME (200 * UINT64_C(1000)) /* ns of short batches sent ahead to one worker */
 #define LONG_TIME (1000 * UINT64_C(1000)) /* ns; behind work as long as this nothing is sent ahead: a pipe's latency is nothing to it */
-#define ITEM_COST 100u                    /* ns; what an item costs at the least, so that measured zeros make no endless batches */
 #define GROWTH 8u                         /* a batch may hold so many times the items of the last one: the first measurements are rough */
-#define SUSPICIOUS_DEATHS 5u              /* rule 11 */
 
 bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host, unsigned limit)
 {
@@ -41,99 +38,6 @@ void pool__scheduler_free(struct pool__scheduler *scheduler)
     free(scheduler->seats);
     scheduler->seats = NULL;
     scheduler->limit = scheduler->size = 0;
-}
-
-/* ---- jobs and runs */
-
-static struct pool__run *run_make(struct pool__job *job, uint64_t first, uint32_t count)
-{
-    struct pool__run *run = job->lone ? &job->own : malloc(sizeof *run);
-
-    if (run == NULL)
-        return NULL;
-    memset(run, 0, sizeof *run);
-    run->job = job;
-    run->first = first;
-    run->count = count;
-    run->attempt = 1;
-    return run;
-}
-
-static void run_free(struct pool__run *run)
-{
-    if (run != &run->job->own)
-        free(run);
-}
-
-void pool__job_init(struct pool__job *job, const struct pool__owner *owner, pool_function *function, size_t item_size)
-{
-    memset(job, 0, sizeof *job);
-    job->owner = owner;
-    job->function = function;
-    job->item_size = item_size;
-    pool__list_init(&job->returned);
-}
-
-static struct pool__link *queue_of(struct pool__scheduler *scheduler, const struct pool__job *job)
-{
-    return job->lone ? &scheduler->lone : &scheduler->bulk;
-}
-
-/* A job stands in its queue exactly while it has something to give out. */
-static void requeue(struct pool__scheduler *scheduler, struct pool__job *job, bool in_front)
-{
-    if (!pool__job_waits(job))
-        pool__list_remove(&job->link);
-    else if (!pool__is_linked(&job->link) && in_front)
-        pool__list_push(queue_of(scheduler, job), &job->link);
-    else if (!pool__is_linked(&job->link))
-        pool__list_append(queue_of(scheduler, job), &job->link);
-}
-
-void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job *job) { requeue(scheduler, job, false); }
-
-bool pool__scheduler_waits(const struct pool__scheduler *scheduler)
-{
-    return !pool__list_empty(&scheduler->lone) || !pool__list_empty(&scheduler->bulk);
-}
-
-static uint64_t waiting_in(const struct pool__link *queue)
-{
-    const struct pool__link *link, *returned;
-    uint64_t count = 0;
-
-    for (link = queue->next; link != queue; link = link->next) {
-        const struct pool__job *job = pool__holder(link, struct pool__job, link);
-
-        count += job->end - job->next;
-        for (returned = job->returned.next; returned != &job->returned; returned = returned->next)
-            count += pool__holder(returned, struct pool__run, link)->count;
-    }
-    return count;
-}
-
-uint64_t pool__scheduler_waiting(const struct pool__scheduler *scheduler) { return waiting_in(&scheduler->lone) + waiting_in(&scheduler->bulk); }
-
-static void drop(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
-{
-    if (count > 0)
-        job->owner->dropped(job, first, count, status, code, message);
-}
-
-/* Unstarted items go to the front, where they came from; those of a withdrawn job end here. */
-static void give_back(struct pool__scheduler *scheduler, struct pool__run *run)
-{
-    struct pool__job *job = run->job;
-
-    if (run->count == 0 || job->withdrawn) {
-        uint64_t first = run->first, count = run->count;
-
-        run_free(run);
-        drop(job, first, count, job->withdrawn_as, 0, NULL);
-        return;
-    }
-    pool__list_push(&job->returned, &run->link);
-    requeue(scheduler, job, true);
 }
 
 /* ---- the lists of seats that can take something */
@@ -234,7 +138,7 @@ static struct pool__run *cut(struct pool__run *run, uint32_t count)
 {
     struct pool__run *front;
 
-    if (run->count <= count || (front = run_make(run->job, run->first, count)) == NULL) {
+    if (run->count <= count || (front = pool__run_make(run->job, run->first, count)) == NULL) {
         pool__list_remove(&run->link);
         return run;
     }
@@ -258,7 +162,7 @@ static struct pool__run *take_run(struct pool__scheduler *scheduler, struct pool
         return run;
     }
     count = fit_in_frame(job, job->next, count);
-    run = run_make(job, job->next, count);
+    run = pool__run_make(job, job->next, count);
     if (run != NULL)
         job->next += count;
     return run;
@@ -281,7 +185,7 @@ static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, str
     if (run == NULL)
         return false;
     pool__list_remove(&job->link);
-    requeue(scheduler, job, false);
+    pool__queue_update(scheduler, job);
     if (!job->lone)
         job->last_batch = run->count;
     batch = pool__seat_add(seat, run, now);
@@ -325,116 +229,6 @@ static bool give_one(struct pool__scheduler *scheduler, uint64_t now)
     return false;
 }
 
-/* ---- stealing (inv. 7, rule 10) */
-
-static uint32_t unclaimed(const struct pool__seat *seat, uint32_t batch)
-{
-    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-    uint32_t claimed;
-
-    return run != NULL && pool__board_claimed(seat->board, batch, run->count, &claimed) ? run->count - claimed : 0;
-}
-
-static uint64_t unclaimed_at(const struct pool__seat *seat)
-{
-    uint64_t count = 0;
-    uint32_t batch;
-
-    for (batch = seat->head; batch != seat->sent + 1; batch++)
-        count += unclaimed(seat, batch);
-    return count;
-}
-
-static bool may_be_robbed(const struct pool__seat *seat, uint64_t now)
-{
-    if (seat->owed == 0 || (seat->state != POOL__SEAT_READY && seat->state != POOL__SEAT_LEAVING))
-        return false;
-    return pool__seat_is_running(seat) || now >= seat->heard + POOL__STEAL_AFTER;
-}
-
-static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t now, uint64_t *riches)
-{
-    struct pool__seat *found = NULL;
-    unsigned i;
-
-    *riches = 0;
-    for (i = 0; i < scheduler->limit; i++) {
-        struct pool__seat *seat = &scheduler->seats[i];
-        uint64_t count;
-
-        if (seat->owed > *riches && may_be_robbed(seat, now) && (count = unclaimed_at(seat)) > *riches) {
-            *riches = count;
-            found = seat;
-        }
-    }
-    return found;
-}
-
-/* A board that says what host and worker could not have written: the worker is not trusted from here on (rule 12). */
-static void distrust(struct pool__scheduler *scheduler, struct pool__seat *seat)
-{
-    pool__staffing_condemn(scheduler, seat, POOL__KILL_NONSENSE, seat->heard);
-}
-
-/* Takes back all but `keep` unclaimed items of one batch and queues them. False: no memory, or a board that talks nonsense. */
-static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep, uint32_t *taken)
-{
-    struct pool__run *run = seat->flight[batch % POOL__FLIGHT], *back = run;
-    struct pool__job *job = run->job;
-    uint64_t first = 0;
-    bool sane = true;
-
-    *taken = 0;
-    if (!job->lone && (back = run_make(job, 0, 0)) == NULL)
-        return false;
-    *taken = pool__seat_take_back(seat, batch, keep, &first, &sane);
-    scheduler->owed -= *taken;
-    if (run->done == run->count) {
-        pool__seat_release(seat, batch);
-        if (back != run) {
-            back->attempt = run->attempt;
-            run_free(run);
-        }
-    }
-    if (*taken > 0) {
-        back->first = first;
-        back->count = *taken;
-        back->done = 0;
-        give_back(scheduler, back);
-    } else if (back != run) {
-        run_free(back);
-    }
-    if (!sane)
-        distrust(scheduler, seat);
-    return sane;
-}
-
-/* Half of what the richest seat has not begun, its last batches first. */
-static bool steal(struct pool__scheduler *scheduler, uint64_t now)
-{
-    uint64_t riches, want;
-    struct pool__seat *seat = richest(scheduler, now, &riches);
-    uint32_t batch, taken = 0;
-    bool any = false;
-
-    if (seat == NULL)
-        return false;
-    want = (riches + 1) / 2;
-    for (batch = seat->sent; want > 0 && batch != seat->head - 1; batch--) {
-        uint32_t here = unclaimed(seat, batch);
-
-        if (here == 0)
-            continue;
-        if (!take_back(scheduler, seat, batch, here > want ? here - (uint32_t)want : 0, &taken))
-            break;
-        want -= taken < want ? taken : want;
-        scheduler->stolen += taken;
-        any = any || taken > 0;
-    }
-    pool__scheduler_relist(scheduler, seat);
-    return any;
-}
-
 bool pool__scheduler_expects(const struct pool__scheduler *scheduler)
 {
     return scheduler->owed > 0 || scheduler->starting > 0 || pool__scheduler_waits(scheduler);
@@ -445,18 +239,9 @@ void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now)
     for (;;) {
         while (give_one(scheduler, now))
             continue;
-        if (pool__scheduler_waits(scheduler) || pool__list_empty(&scheduler->idle) || scheduler->owed == 0 || !steal(scheduler, now))
+        if (pool__scheduler_waits(scheduler) || pool__list_empty(&scheduler->idle) || scheduler->owed == 0 || !pool__scheduler_steal(scheduler, now))
             return;
     }
-}
-
-void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__seat *seat)
-{
-    uint32_t batch, taken;
-
-    for (batch = seat->sent; seat->owed > 0 && batch != seat->head - 1; batch--)
-        if (seat->flight[batch % POOL__FLIGHT] != NULL && !take_back(scheduler, seat, batch, 0, &taken))
-            return;
 }
 
 /* ---- silence */
@@ -500,316 +285,4 @@ void pool__scheduler_heard(struct pool__scheduler *scheduler, struct pool__seat 
     seat->looks = 0;
     if (seat->owed > 0)
         look_no_later_than(scheduler, now + (seat->owed > 1 ? POOL__LOOK_AFTER : POOL__STEAL_AFTER));
-}
-
-/* ---- outcomes */
-
-static void measure(uint64_t *mean, uint64_t sample)
-{
-    if (sample < ITEM_COST)
-        sample = ITEM_COST;
-    *mean = *mean == 0 ? sample : (*mean * 7 + sample) / 8;
-}
-
-static void count_outcome(struct pool__scheduler *scheduler, const struct pool__outcome *outcome)
-{
-    scheduler->finished++;
-    scheduler->run_ns += outcome->run;
-    scheduler->failed += outcome->status == POOL_FAILED;
-    scheduler->crashed += outcome->status == POOL_CRASHED || outcome->status == POOL_EXITED;
-    scheduler->cancelled += outcome->status == POOL_CANCELLED;
-}
-
-/* The next item of a batch has its outcome: struck off the table, then told. */
-static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, struct pool__outcome *outcome)
-{
-    struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-    struct pool__job *job = run->job;
-    uint64_t index = run->first + run->done++;
-
-    seat->owed--;
-    scheduler->owed--;
-    job->in_flight--;
-    run->suspicion = 0; /* another item is first now */
-    outcome->attempts = run->attempt;
-    outcome->worker = seat->pid;
-    if (outcome->status == POOL_FAILED && job->cancel_asked)
-        outcome->status = POOL_CANCELLED;
-    count_outcome(scheduler, outcome);
-    if (run->done == run->count) {
-        pool__seat_release(seat, batch);
-        run_free(run);
-    }
-    job->owner->finished(job, index, outcome);
-}
-
-void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome, uint64_t now)
-{
-    struct pool__job *job = pool__seat_head(seat)->job;
-
-    measure(job->lone ? &scheduler->lone_ns : &job->item_ns, outcome->run);
-    seat->started_any = true;
-    scheduler->bad_starts = 0;
-    resolve(scheduler, seat, seat->head, outcome);
-    pool__scheduler_heard(scheduler, seat, now);
-    pool__scheduler_relist(scheduler, seat);
-}
-
-bool pool__scheduler_left(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint64_t now)
-{
-    if (seat->left == seat->sent || batch != seat->left + 1 || seat->flight[batch % POOL__FLIGHT] != NULL)
-        return false;
-    seat->left = batch;
-    pool__scheduler_heard(scheduler, seat, now);
-    pool__scheduler_relist(scheduler, seat);
-    return true;
-}
-
-bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
-{
-    if (seat->state != POOL__SEAT_READY && seat->state != POOL__SEAT_LEAVING)
-        return false;
-    pool__seat_enter(seat, POOL__SEAT_LEAVING, now);
-    pool__list_remove(&seat->link);
-    pool__scheduler_empty_seat(scheduler, seat);
-    return true;
-}
-
-/* ---- a death */
-
-static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, const struct pool__death *death, bool running)
-{
-    memset(outcome, 0, sizeof *outcome);
-    outcome->status = POOL_CRASHED;
-    if (!death->known) {
-        outcome->why = "its worker is gone, with the helper process that knew how it ended";
-    } else if (WIFSIGNALED(death->status)) {
-        outcome->code = WTERMSIG(death->status);
-    } else {
-        outcome->status = POOL_EXITED;
-        outcome->code = WEXITSTATUS(death->status);
-    }
-    if (seat->reason == POOL__KILL_NONSENSE)
-        outcome->why = "its worker sent what no worker sends, and was killed";
-    else if (!running && outcome->why == NULL)
-        outcome->why = "its worker ended without leaving the result";
-}
-
-/* An item that is first in line at death after death has some part in them, though it never ran (too large to receive, most often). True: it is CRASHED now. */
-static bool suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death)
-{
-    struct pool__run *run = pool__seat_head(seat);
-    struct pool__outcome outcome;
-
-    if (++run->suspicion < SUSPICIOUS_DEATHS)
-        return false;
-    blame(&outcome, seat, death, false);
-    outcome.status = POOL_CRASHED;
-    outcome.why = "its workers died before it could start";
-    resolve(scheduler, seat, seat->head, &outcome);
-    return true;
-}
-
-/* What is left of a run after its outcomes, back to the queue. */
-static void return_rest(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch)
-{
-    struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-    uint32_t rest = run->count - run->done;
-
-    seat->owed -= rest;
-    scheduler->owed -= rest;
-    run->job->in_flight -= rest;
-    run->first += run->done;
-    run->count = rest;
-    run->done = 0;
-    pool__seat_release(seat, batch);
-    give_back(scheduler, run);
-}
-
-void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now)
-{
-    bool anything_ran = pool__seat_is_marked(seat);
-    uint32_t batch;
-
-    (void)now;
-    pool__list_remove(&seat->link);
-    seat->started_any = seat->started_any || anything_ran;
-    for (batch = seat->head; batch != seat->sent + 1; batch++) {
-        struct pool__verdict verdict = {0, false};
-
-        if (seat->flight[batch % POOL__FLIGHT] != NULL)
-            verdict = pool__seat_judge(seat, batch);
-        for (; verdict.lost > 0; verdict.lost--) {
-            struct pool__outcome outcome;
-
-            anything_ran = true;
-            blame(&outcome, seat, death, verdict.running && verdict.lost == 1);
-            resolve(scheduler, seat, batch, &outcome);
-        }
-    }
-    if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && seat->reason == POOL__KILL_NONE && !death->announced)
-        suspect(scheduler, seat, death);
-    /* from the last to the first, each to the front: so they keep their order */
-    for (batch = seat->sent; seat->owed > 0; batch--)
-        if (seat->flight[batch % POOL__FLIGHT] != NULL)
-            return_rest(scheduler, seat, batch);
-}
-
-/* ---- taking a job back */
-
-static uint64_t drop_waiting(struct pool__job *job, enum pool_status status, int code, const char *message)
-{
-    uint64_t dropped = 0, first = job->next, fresh = job->end - job->next;
-    struct pool__link *link;
-
-    while ((link = pool__list_pop(&job->returned)) != NULL) {
-        struct pool__run *run = pool__holder(link, struct pool__run, link);
-        uint64_t from = run->first, count = run->count;
-
-        run_free(run);
-        dropped += count;
-        drop(job, from, count, status, code, message);
-    }
-    job->next = job->end;
-    drop(job, first, fresh, status, code, message);
-    return dropped + fresh;
-}
-
-/* What the seat has of the job and has not claimed. */
-static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__job *job)
-{
-    uint64_t dropped = 0, first = 0;
-    uint32_t batch;
-
-    for (batch = seat->head; batch != seat->sent + 1; batch++) {
-        struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-        bool sane = true;
-        uint32_t taken;
-
-        if (run == NULL || run->job != job)
-            continue;
-        taken = pool__seat_take_back(seat, batch, 0, &first, &sane);
-        scheduler->owed -= taken;
-        dropped += taken;
-        if (!sane)
-            distrust(scheduler, seat);
-        if (run->done == run->count) {
-            pool__seat_release(seat, batch);
-            run_free(run);
-        }
-        drop(job, first, taken, job->withdrawn_as, 0, NULL);
-    }
-    pool__scheduler_relist(scheduler, seat);
-    return dropped;
-}
-
-/* After the take-back all that is left of a batch is claimed, and only its last item can be running. */
-static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
-{
-    uint32_t batch;
-
-    for (batch = seat->head; batch != seat->sent + 1; batch++) {
-        const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-        struct pool__place place;
-
-        if (run == NULL || run->job != job)
-            continue;
-        place.batch = batch;
-        place.offset = run->count - 1;
-        place.mark = POOL__MARK_RUN;
-        pool__board_ask_cancel(seat->board, place);
-    }
-}
-
-uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status, bool ask)
-{
-    uint64_t dropped;
-    unsigned i;
-
-    job->withdrawn = true;
-    job->withdrawn_as = status;
-    job->cancel_asked = job->cancel_asked || ask;
-    pool__list_remove(&job->link);
-    dropped = drop_waiting(job, status, 0, NULL);
-    for (i = 0; job->in_flight > 0 && i < scheduler->limit; i++)
-        if (scheduler->seats[i].owed > 0)
-            dropped += withdraw_from_seat(scheduler, &scheduler->seats[i], job);
-    for (i = 0; ask && job->in_flight > 0 && i < scheduler->limit; i++)
-        if (scheduler->seats[i].owed > 0)
-            ask_seat(&scheduler->seats[i], job);
-    scheduler->cancelled += dropped;
-    return dropped;
-}
-
-static void withdraw_unasked(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status)
-{
-    job->cancel_asked = true; /* the caller asks them all at once, when everything has been taken back */
-    pool__scheduler_withdraw(scheduler, job, status, false);
-}
-
-void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status)
-{
-    unsigned i;
-
-    while (!pool__list_empty(&scheduler->lone))
-        withdraw_unasked(scheduler, pool__holder(scheduler->lone.next, struct pool__job, link), status);
-    while (!pool__list_empty(&scheduler->bulk))
-        withdraw_unasked(scheduler, pool__holder(scheduler->bulk.next, struct pool__job, link), status);
-    for (i = 0; i < scheduler->limit; i++) {
-        struct pool__seat *seat = &scheduler->seats[i];
-        uint32_t batch;
-
-        for (batch = seat->head; seat->board != NULL && batch != seat->sent + 1; batch++) {
-            struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-
-            if (run != NULL && !run->job->withdrawn)
-                withdraw_unasked(scheduler, run->job, status);
-        }
-    }
-}
-
-static void drop_queue(struct pool__link *queue, enum pool_status status, int code, const char *message)
-{
-    struct pool__link *link;
-
-    while ((link = pool__list_pop(queue)) != NULL)
-        drop_waiting(pool__holder(link, struct pool__job, link), status, code, message);
-}
-
-/* What a seat has ends here for good; what still comes of it is for nobody. */
-static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool_status status, int code, const char *message)
-{
-    uint32_t batch;
-
-    if (seat->owed == 0)
-        return;
-    for (batch = seat->head; batch != seat->sent + 1; batch++) {
-        struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-        struct pool__job *job;
-        uint64_t first;
-        uint32_t rest;
-
-        if (run == NULL)
-            continue;
-        job = run->job;
-        first = run->first + run->done;
-        rest = run->count - run->done;
-        scheduler->owed -= rest;
-        job->in_flight -= rest;
-        seat->flight[batch % POOL__FLIGHT] = NULL;
-        run_free(run);
-        drop(job, first, rest, status, code, message);
-    }
-    seat->head = seat->sent + 1;
-    seat->owed = 0;
-}
-
-void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code, const char *message)
-{
-    unsigned i;
-
-    drop_queue(&scheduler->lone, status, code, message);
-    drop_queue(&scheduler->bulk, status, code, message);
-    for (i = 0; i < scheduler->limit; i++)
-        drop_flight(scheduler, &scheduler->seats[i], status, code, message);
 }

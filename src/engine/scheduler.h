@@ -2,8 +2,13 @@
  * scheduler - which worker gets which items, when to take items back, and what becomes of the items of a worker that died.
  *
  * A pure state machine: events and the time come in, actions go out through struct pool__actions; no system call, no lock, no clock. It reads and writes boards, which are memory. So the code
- * that ships runs under exhaustive search and simulation (tests/unit). When workers are started and ended is in staffing.h, the other half of the same machine. All calls are made
- * under the pool's lock; `now` is the time of the event.
+ * that ships runs under exhaustive search and simulation (tests/unit). All calls are made under the pool's lock; `now` is the time of the event. One machine in five files:
+ *
+ *   scheduler.c   which seat gets how many items of which job; silent seats
+ *   queue.c       jobs that wait, and the runs of items that they are given out in
+ *   take_back.c   items come back from workers: stealing, withdrawing, the end
+ *   outcome.c     results, and what is judged after a death
+ *   staffing.c    when workers are started and ended
  */
 #ifndef POOL__SCHEDULER_H
 #define POOL__SCHEDULER_H
@@ -98,6 +103,9 @@ void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_s
 
 /* Every item of every job ends with `status` at once. The message is copied. */
 void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code, const char *message);
+
+/* Takes back half of what the richest seat has not begun. False: there is nothing that may be taken. */
+bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now);
 
 /* Takes back what the seat has not started, to be given to others. */
 void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__seat *seat);

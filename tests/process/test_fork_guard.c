@@ -5,6 +5,7 @@
 #include "../support/audit.h"
 #include "../support/check.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/side_host.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
@@ -180,6 +181,7 @@ static void in_a_forked_child(void **state)
     int (*const children[])(void *) = {child_tries_everything, child_only_exits, child_has_a_pool_of_its_own};
 
     (void)state;
+    skip_under_thread_sanitizer();
     for (int i = 0; i < 6; i++) {
         make_belongings(i % 2 ? POOL_NO_THREAD : 0);
         assert_int_equal(side_host_run(children[i / 2], NULL), 0);
@@ -196,6 +198,7 @@ static int grandchild(void *context)
 static void in_a_grandchild(void **state)
 {
     (void)state;
+    skip_under_thread_sanitizer();
     make_belongings(0);
     assert_int_equal(side_host_run(grandchild, NULL), 0);
     check_unharmed();
@@ -212,6 +215,7 @@ static int task_tries_everything(struct pool_task *task)
 static void in_another_pools_worker(void **state)
 {
     (void)state;
+    skip_under_thread_sanitizer();
     make_belongings(0);
     struct pool *other = made(pool_create(2, NULL));
     for (int i = 0; i < 4; i++) {
@@ -279,9 +283,10 @@ static void forked_while_threads_are_at_work(void **state)
     struct submitter submitters[THREADS];
     pthread_t threads[THREADS];
     atomic_bool stop = false;
-    struct pool *pool = made(pool_create(3, NULL));
 
     (void)state;
+    skip_under_thread_sanitizer();
+    struct pool *pool = made(pool_create(3, NULL));
     for (int i = 0; i < THREADS; i++) {
         submitters[i] = (struct submitter){.pool = pool, .stop = &stop};
         assert_int_equal(pthread_create(&threads[i], NULL, submit_all_the_time, &submitters[i]), 0);
@@ -311,6 +316,7 @@ static void forked_while_threads_are_at_work(void **state)
 static void a_child_lives_on(void **state)
 {
     (void)state;
+    skip_under_thread_sanitizer();
     struct pool *pool = made(pool_create(2, NULL));
     pid_t pid = fork();
     if (pid == 0) {

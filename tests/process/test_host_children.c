@@ -4,6 +4,7 @@
 #include "../support/audit.h"
 #include "../support/check.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/side_host.h"
 #include "../support/tasks.h"
 
@@ -162,6 +163,7 @@ static int host_waits_all_the_time(void *context)
 static void a_thread_that_waits_for_any_child(void **state)
 {
     (void)state;
+    skip_under_thread_sanitizer();
     assert_int_equal(side_host_run(host_waits_all_the_time, NULL), 0);
 }
 

@@ -4,6 +4,7 @@
 #include "../support/audit.h"
 #include "../support/check.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/side_host.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
@@ -341,6 +342,7 @@ static void interrupted_calls_go_on(void **state)
     int flags = 0;
 
     (void)state;
+    skip_under_thread_sanitizer();
     assert_int_equal(side_host_run(host_is_interrupted, &flags), 0);
     flags = SA_RESTART;
     assert_int_equal(side_host_run(host_is_interrupted, &flags), 0);
@@ -364,6 +366,7 @@ static void made_in_a_thread_that_ends(void **state)
     pid_t first, later;
 
     (void)state;
+    skip_under_thread_sanitizer();
     assert_int_equal(pthread_create(&thread, NULL, make_pool, &pool), 0);
     pthread_join(thread, NULL);
     assert_non_null(pool);
@@ -382,6 +385,7 @@ static void many_pools_made_at_once(void **state)
     pthread_t threads[POOLS];
 
     (void)state;
+    skip_under_thread_sanitizer();
     for (int i = 0; i < POOLS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, make_pool, &pools[i]), 0);
     for (int i = 0; i < POOLS; i++)

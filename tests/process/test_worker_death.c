@@ -5,6 +5,7 @@
 #include "../support/check.h"
 #include "../support/family.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/tasks.h"
 
 #include <pthread.h>
@@ -141,10 +142,10 @@ static void blocking_calls_tell_it_too(void **state)
 /* The header leaves open which of the two it is; nothing hangs and nothing else suffers. */
 static void thread_exit(void **state)
 {
+    (void)state;
+    skip_under_thread_sanitizer();
     struct end end = { .how = BY_THREAD_EXIT };
     struct pool *pool = made(pool_create(1, NULL));
-
-    (void)state;
     enum pool_status status = pool_apply(pool, task_end, &end, sizeof end, NULL, 0, NULL);
     assert_true(status == POOL_CRASHED || status == POOL_EXITED);
     check_usable(pool, 2);

@@ -5,6 +5,7 @@
 #include "../support/audit.h"
 #include "../support/check.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/scale.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
@@ -89,9 +90,8 @@ static void lives(void **state)
     assert_true(audit_threads() <= threads + 1); /* one that has just been joined may still be listed */
     size_t more = resident_pages() - pages;
     print_message("    %zu pools, %ld pages more in the second half\n", rounds, (long)more);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true((long)more < 64 + (long)rounds / 100);
-#endif
+    if (!UNDER_ADDRESS_SANITIZER && !UNDER_THREAD_SANITIZER)
+        assert_true((long)more < 64 + (long)rounds / 100);
 }
 
 /* ---- destroyed while threads wait */

@@ -1,0 +1,165 @@
+/* channel_in - the reading half of a channel: the result stream, from the pipe and from the board. */
+#include "engine/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "engine/engine.h"
+#include "engine/staffing.h"
+
+static size_t smaller(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+
+/* Payload for the place that it was given, or for heap memory that grows with it. */
+static void store(struct pool__arrival *arrival, const unsigned char *piece, size_t size, uint64_t announced)
+{
+    if (arrival->heap != NULL && arrival->got + size > arrival->room) {
+        size_t room = arrival->room;
+        unsigned char *heap;
+
+        while (room < arrival->got + size)
+            room = room > announced / 2 ? (size_t)announced : room * 2;
+        heap = realloc(arrival->heap, room + 1);
+        if (heap == NULL) {
+            free(arrival->heap);
+            memset(arrival, 0, sizeof *arrival);
+            arrival->no_memory = true;
+            return;
+        }
+        arrival->heap = heap;
+        arrival->room = room;
+    }
+    if (arrival->heap != NULL)
+        memcpy(arrival->heap + arrival->got, piece, size);
+    else if (arrival->at != NULL) {
+        memcpy(arrival->at, piece, size);
+        arrival->at += size;
+    }
+    arrival->got += size;
+}
+
+static void condemn(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    channel->poisoned = true;
+    pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_NONSENSE, pool__now());
+    pool__channel_leave_poller(pool, channel);
+}
+
+/* The next bytes of the stream. */
+static void decode(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, const unsigned char *bytes, size_t size)
+{
+    const unsigned char *piece;
+    size_t piece_size;
+
+    while (!channel->poisoned) {
+        switch (pool__decoder_step(&channel->decoder, &bytes, &size, &piece, &piece_size)) {
+        case POOL__DECODED_NOTHING:
+            return;
+        case POOL__DECODED_RECORD:
+            if (!pool__deliver_start(pool, seat, channel))
+                condemn(pool, seat, channel);
+            break;
+        case POOL__DECODED_PAYLOAD:
+            store(&channel->arrival, piece, piece_size, channel->decoder.record.size);
+            break;
+        case POOL__DECODED_END:
+            if (!pool__deliver_end(pool, seat, channel))
+                condemn(pool, seat, channel);
+            break;
+        case POOL__DECODED_NONSENSE:
+            condemn(pool, seat, channel);
+            break;
+        }
+    }
+}
+
+/* Bytes that came by the pipe; the first of them may have been taken from the board before. */
+static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, const unsigned char *bytes, size_t size)
+{
+    size_t known = channel->piped < channel->received ? smaller(channel->received - channel->piped, size) : 0;
+
+    channel->piped += size;
+    pool->bytes_received += size;
+    channel->received += size - known;
+    if (known > 0)
+        pool__scheduler_heard(&pool->scheduler, seat, pool__now());
+    decode(pool, seat, channel, bytes + known, size - known);
+}
+
+/* Is a large payload under way whose place is known, with no bytes before it that are to be dropped? */
+static bool may_read_directly(const struct pool__channel *channel)
+{
+    return channel->decoder.have == POOL__RECORD_SIZE && channel->decoder.payload_left >= POOL__SCRATCH && channel->arrival.at != NULL
+           && channel->piped == channel->received;
+}
+
+static ssize_t read_directly(struct pool *pool, struct pool__channel *channel, size_t most)
+{
+    ssize_t got = pool__read_some(channel->results, channel->arrival.at, smaller(channel->decoder.payload_left, most));
+
+    if (got > 0) {
+        pool__decoder_skip(&channel->decoder, (uint64_t)got);
+        channel->arrival.at += got;
+        channel->arrival.got += (size_t)got;
+        channel->piped += (uint64_t)got;
+        channel->received += (uint64_t)got;
+        pool->bytes_received += (uint64_t)got;
+    }
+    return got;
+}
+
+/* One read of at most `most` bytes: what read returned, the bytes delivered. */
+static ssize_t read_once(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, size_t most)
+{
+    ssize_t got;
+
+    if (may_read_directly(channel))
+        return read_directly(pool, channel, most);
+    got = pool__read_some(channel->results, pool->scratch, most < POOL__SCRATCH ? most : POOL__SCRATCH);
+    if (got > 0)
+        decode_piped(pool, seat, channel, pool->scratch, (size_t)got);
+    return got;
+}
+
+/* A bounded amount, so that one that floods does not starve the others (failures.md H6). */
+void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    int turns;
+
+    for (turns = 0; turns < 16 && !channel->poisoned && !channel->at_end; turns++) {
+        ssize_t got = read_once(pool, seat, channel, 1u << 20);
+
+        if (got == POOL__GONE) {
+            pool__poller_remove(pool->pipes, channel->results); /* its end only hints at a death: the zygote tells (inv. 2) */
+            channel->at_end = true;
+        }
+        if (got <= 0 || got < 4096)
+            return;
+    }
+}
+
+void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    size_t got;
+
+    while (!channel->poisoned && seat->board != NULL
+           && (got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH)) > 0) {
+        channel->received += got;
+        decode(pool, seat, channel, pool->scratch, got);
+    }
+}
+
+void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    size_t left = pool__readable_bytes(channel->results);
+
+    while (left > 0 && !channel->poisoned) {
+        ssize_t got = read_once(pool, seat, channel, left);
+
+        if (got <= 0)
+            break;
+        left -= (size_t)got < left ? (size_t)got : left;
+    }
+    pool__channel_salvage(pool, seat, channel);
+}

@@ -1,0 +1,263 @@
+/* take_back - items that are with a worker and have not started come back: to be stolen, because they are not wanted any more, or because the worker or the pool is at its end. */
+#include "engine/queue.h"
+#include "engine/staffing.h"
+
+/* ---- stealing (inv. 7, rule 10) */
+
+static uint32_t unclaimed(const struct pool__seat *seat, uint32_t batch)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    uint32_t claimed;
+
+    return run != NULL && pool__board_claimed(seat->board, batch, run->count, &claimed) ? run->count - claimed : 0;
+}
+
+static uint64_t unclaimed_at(const struct pool__seat *seat)
+{
+    uint64_t count = 0;
+    uint32_t batch;
+
+    for (batch = seat->head; batch != seat->sent + 1; batch++)
+        count += unclaimed(seat, batch);
+    return count;
+}
+
+static bool may_be_robbed(const struct pool__seat *seat, uint64_t now)
+{
+    if (seat->owed == 0 || (seat->state != POOL__SEAT_READY && seat->state != POOL__SEAT_LEAVING))
+        return false;
+    return pool__seat_is_running(seat) || now >= seat->heard + POOL__STEAL_AFTER;
+}
+
+static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t now, uint64_t *riches)
+{
+    struct pool__seat *found = NULL;
+    unsigned i;
+
+    *riches = 0;
+    for (i = 0; i < scheduler->limit; i++) {
+        struct pool__seat *seat = &scheduler->seats[i];
+        uint64_t count;
+
+        if (seat->owed > *riches && may_be_robbed(seat, now) && (count = unclaimed_at(seat)) > *riches) {
+            *riches = count;
+            found = seat;
+        }
+    }
+    return found;
+}
+
+/* A board that says what host and worker could not have written: the worker is not trusted from here on (rule 12). */
+static void distrust(struct pool__scheduler *scheduler, struct pool__seat *seat)
+{
+    pool__staffing_condemn(scheduler, seat, POOL__KILL_NONSENSE, seat->heard);
+}
+
+/* Takes back all but `keep` unclaimed items of one batch and queues them. False: no memory, or a board that talks nonsense. */
+static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep, uint32_t *taken)
+{
+    struct pool__run *run = seat->flight[batch % POOL__FLIGHT], *back = run;
+    struct pool__job *job = run->job;
+    uint64_t first = 0;
+    bool sane = true;
+
+    *taken = 0;
+    if (!job->lone && (back = pool__run_make(job, 0, 0)) == NULL)
+        return false;
+    *taken = pool__seat_take_back(seat, batch, keep, &first, &sane);
+    scheduler->owed -= *taken;
+    if (run->done == run->count) {
+        pool__seat_release(seat, batch);
+        if (back != run) {
+            back->attempt = run->attempt;
+            pool__run_free(run);
+        }
+    }
+    if (*taken > 0) {
+        back->first = first;
+        back->count = *taken;
+        back->done = 0;
+        pool__queue_give_back(scheduler, back);
+    } else if (back != run) {
+        pool__run_free(back);
+    }
+    if (!sane)
+        distrust(scheduler, seat);
+    return sane;
+}
+
+/* Half of what the richest seat has not begun, its last batches first. */
+bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now)
+{
+    uint64_t riches, want;
+    struct pool__seat *seat = richest(scheduler, now, &riches);
+    uint32_t batch, taken = 0;
+    bool any = false;
+
+    if (seat == NULL)
+        return false;
+    want = (riches + 1) / 2;
+    for (batch = seat->sent; want > 0 && batch != seat->head - 1; batch--) {
+        uint32_t here = unclaimed(seat, batch);
+
+        if (here == 0)
+            continue;
+        if (!take_back(scheduler, seat, batch, here > want ? here - (uint32_t)want : 0, &taken))
+            break;
+        want -= taken < want ? taken : want;
+        scheduler->stolen += taken;
+        any = any || taken > 0;
+    }
+    pool__scheduler_relist(scheduler, seat);
+    return any;
+}
+
+void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__seat *seat)
+{
+    uint32_t batch, taken;
+
+    for (batch = seat->sent; seat->owed > 0 && batch != seat->head - 1; batch--)
+        if (seat->flight[batch % POOL__FLIGHT] != NULL && !take_back(scheduler, seat, batch, 0, &taken))
+            return;
+}
+
+/* ---- jobs that are not wanted any more */
+
+/* What the seat has of the job and has not claimed. */
+static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__job *job)
+{
+    uint64_t dropped = 0, first = 0;
+    uint32_t batch;
+
+    for (batch = seat->head; batch != seat->sent + 1; batch++) {
+        struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+        bool sane = true;
+        uint32_t taken;
+
+        if (run == NULL || run->job != job)
+            continue;
+        taken = pool__seat_take_back(seat, batch, 0, &first, &sane);
+        scheduler->owed -= taken;
+        dropped += taken;
+        if (!sane)
+            distrust(scheduler, seat);
+        if (run->done == run->count) {
+            pool__seat_release(seat, batch);
+            pool__run_free(run);
+        }
+        pool__queue_drop(job, first, taken, job->withdrawn_as, 0, NULL);
+    }
+    pool__scheduler_relist(scheduler, seat);
+    return dropped;
+}
+
+/* After the take-back all that is left of a batch is claimed, and only its last item can be running. */
+static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
+{
+    uint32_t batch;
+
+    for (batch = seat->head; batch != seat->sent + 1; batch++) {
+        const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+        struct pool__place place;
+
+        if (run == NULL || run->job != job)
+            continue;
+        place.batch = batch;
+        place.offset = run->count - 1;
+        place.mark = POOL__MARK_RUN;
+        pool__board_ask_cancel(seat->board, place);
+    }
+}
+
+uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status, bool ask)
+{
+    uint64_t dropped;
+    unsigned i;
+
+    job->withdrawn = true;
+    job->withdrawn_as = status;
+    job->cancel_asked = job->cancel_asked || ask;
+    pool__list_remove(&job->link);
+    dropped = pool__queue_drop_waiting(job, status, 0, NULL);
+    for (i = 0; job->in_flight > 0 && i < scheduler->limit; i++)
+        if (scheduler->seats[i].owed > 0)
+            dropped += withdraw_from_seat(scheduler, &scheduler->seats[i], job);
+    for (i = 0; ask && job->in_flight > 0 && i < scheduler->limit; i++)
+        if (scheduler->seats[i].owed > 0)
+            ask_seat(&scheduler->seats[i], job);
+    scheduler->cancelled += dropped;
+    return dropped;
+}
+
+static void withdraw_unasked(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status)
+{
+    job->cancel_asked = true; /* the caller asks them all at once, when everything has been taken back */
+    pool__scheduler_withdraw(scheduler, job, status, false);
+}
+
+void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status)
+{
+    unsigned i;
+
+    while (!pool__list_empty(&scheduler->lone))
+        withdraw_unasked(scheduler, pool__holder(scheduler->lone.next, struct pool__job, link), status);
+    while (!pool__list_empty(&scheduler->bulk))
+        withdraw_unasked(scheduler, pool__holder(scheduler->bulk.next, struct pool__job, link), status);
+    for (i = 0; i < scheduler->limit; i++) {
+        struct pool__seat *seat = &scheduler->seats[i];
+        uint32_t batch;
+
+        for (batch = seat->head; seat->board != NULL && batch != seat->sent + 1; batch++) {
+            struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+
+            if (run != NULL && !run->job->withdrawn)
+                withdraw_unasked(scheduler, run->job, status);
+        }
+    }
+}
+
+static void drop_queue(struct pool__link *queue, enum pool_status status, int code, const char *message)
+{
+    struct pool__link *link;
+
+    while ((link = pool__list_pop(queue)) != NULL)
+        pool__queue_drop_waiting(pool__holder(link, struct pool__job, link), status, code, message);
+}
+
+/* What a seat has ends here for good; what still comes of it is for nobody. */
+static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool_status status, int code, const char *message)
+{
+    uint32_t batch;
+
+    if (seat->owed == 0)
+        return;
+    for (batch = seat->head; batch != seat->sent + 1; batch++) {
+        struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+        struct pool__job *job;
+        uint64_t first;
+        uint32_t rest;
+
+        if (run == NULL)
+            continue;
+        job = run->job;
+        first = run->first + run->done;
+        rest = run->count - run->done;
+        scheduler->owed -= rest;
+        job->in_flight -= rest;
+        seat->flight[batch % POOL__FLIGHT] = NULL;
+        pool__run_free(run);
+        pool__queue_drop(job, first, rest, status, code, message);
+    }
+    seat->head = seat->sent + 1;
+    seat->owed = 0;
+}
+
+void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code, const char *message)
+{
+    unsigned i;
+
+    drop_queue(&scheduler->lone, status, code, message);
+    drop_queue(&scheduler->bulk, status, code, message);
+    for (i = 0; i < scheduler->limit; i++)
+        drop_flight(scheduler, &scheduler->seats[i], status, code, message);
+}
