@@ -74,14 +74,21 @@ static const struct pool__owner owner = {argument, place, finished, dropped};
 
 /* ---- submitting */
 
+/* queue_limit counts those that wait: besides these, each worker that is not at a map's items may have one. */
 static bool has_room(const void *context)
 {
     const struct pool *pool = context;
+    size_t most = pool->queue_limit;
+    unsigned i;
 
-    return pool->closed || pool->lone_unfinished < pool->queue_limit + pool->scheduler.size;
+    for (i = 0; i < pool->scheduler.size; i++) {
+        const struct pool__run *head = pool->scheduler.seats[i].board != NULL ? pool__seat_head(&pool->scheduler.seats[i]) : NULL;
+
+        most += head == NULL || head->job->lone;
+    }
+    return pool->closed || pool->lone_unfinished < most;
 }
 
-/* queue_limit counts those that wait: as many again as there are workers may be running. Lone items of busy workers are counted, not those of maps. */
 static enum pool_status wait_for_room(struct pool *pool, const char *call, bool may_wait)
 {
     if (pool->queue_limit == 0 || has_room(pool))

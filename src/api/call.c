@@ -10,7 +10,7 @@
 static _Thread_local int cancel_state;
 static _Thread_local unsigned depth; /* calls nest where a generator calls the library */
 
-/* poll, read and write are cancellation points: a thread that vanished inside would leave the lock behind (failures.md E8). */
+/* poll, read and write are cancellation points: a thread that vanished inside would leave the lock behind. */
 static void cancellation_off(void)
 {
 #ifdef PTHREAD_CANCEL_DISABLE
@@ -49,8 +49,11 @@ void pool__leave(struct pool *pool)
 
     if (--pool->calls == 0)
         pthread_cond_broadcast(&pool->quiet);
-    /* under POOL_NO_THREAD, the thread that ran a callback which destroyed the pool; else that is the callback thread's */
-    destroy = pool->destroy_when_returned && !pool__has_thread(pool) && pool->calls == 0 && !pool__in_callback(pool);
+    /* a callback that ran on this thread has destroyed the pool; on the callback thread, that sees to it */
+    destroy = pool->destroy_when_returned && pthread_equal(pool->destroyer, pthread_self()) && !pool__in_callback(pool)
+              && !(pool->caller_runs && pthread_equal(pool->caller, pthread_self()));
+    if (destroy)
+        pool->destroy_when_returned = false;
     pool__unlock(pool);
     if (destroy)
         pool__destroy_deferred(pool);

@@ -26,6 +26,4 @@ enum pool_status pool__check_job(const struct pool_job *job, const char *call, u
 /* Fields that a later version will carry out: refused, never ignored. */
 enum pool_status pool__refuse(const char *call, const char *what);
 
-extern const struct pool__actions *const pool__engine_actions;
-
 #endif

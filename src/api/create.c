@@ -227,17 +227,6 @@ static void end_processes(struct pool *pool)
     pool__unlock(pool);
 }
 
-static void run_last_callbacks(struct pool *pool)
-{
-    if (pool__has_thread(pool)) {
-        pool__callbacks_end(pool);
-        return;
-    }
-    pool__lock(pool);
-    pool__callbacks_run(pool);
-    pool__unlock(pool);
-}
-
 static void wait_for_calls(struct pool *pool)
 {
     pool__lock(pool);
@@ -273,7 +262,7 @@ static void destroy(struct pool *pool)
 {
     end_processes(pool);
     wait_for_calls(pool);
-    run_last_callbacks(pool);
+    pool__callbacks_end(pool);
     if (pool->bell != NULL && pool->thread_started)
         pool__background_end(pool);
     free_parts(pool);
@@ -289,6 +278,7 @@ void pool_destroy(struct pool *pool)
     pool__lock(pool);
     if (pool__in_callback(pool)) {
         pool->destroy_when_returned = true;
+        pool->destroyer = pthread_self();
         pool__end_by_terminate(pool);
         pool__settle(pool);
         pool__unlock(pool);

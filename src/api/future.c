@@ -18,6 +18,7 @@ static void run_callback(struct pool__call *call)
     struct pool *pool = future->pool;
 
     future->callback(future->user, &future->result);
+    pool__callback_returned(pool);
     pool__lock(pool);
     pool__future_drop(future);
     pool__unlock(pool);
@@ -350,13 +351,13 @@ static void detach(struct pool_future *future)
     if (future->over || future->job.lone)
         return;
     future->references++; /* while its owner is told */
-    pool__scheduler_withdraw(&pool->scheduler, &future->job, POOL_CANCELLED, true);
-    pool__release_job(pool, &future->job);
     if (!future->done) {
         pool__result_clear(&future->result, false); /* an item of it may have failed already */
         pool__result_fill_dropped(&future->result, POOL_CANCELLED, 0, NULL, 0, true);
         pool__future_done(future);
     }
+    pool__scheduler_withdraw(&pool->scheduler, &future->job, POOL_CANCELLED, true);
+    pool__release_job(pool, &future->job);
     pool__future_drop(future);
     pool__settle(pool);
 }

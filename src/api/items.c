@@ -72,7 +72,7 @@ static void dispose(struct pool__grave *grave)
 
 void pool__iterator_bury_if_over(struct pool_iterator *iterator)
 {
-    if (!iterator->freed || iterator->unfinished > 0)
+    if (!iterator->freed || iterator->unfinished > 0 || iterator->kept > 0)
         return;
     pool__release_job(iterator->pool, &iterator->job);
     pool__bury(iterator->pool, &iterator->grave, dispose);

@@ -24,6 +24,18 @@ static size_t choose_window(const struct pool *pool, const struct pool_job *job)
     return window < WINDOW_FLOOR ? WINDOW_FLOOR : window;
 }
 
+static void refer(struct pool__progress *progress, int more)
+{
+    struct pool_iterator *iterator = pool__holder(progress, struct pool_iterator, progress);
+
+    if (more > 0)
+        iterator->kept++;
+    else {
+        iterator->kept--;
+        pool__iterator_bury_if_over(iterator);
+    }
+}
+
 static struct pool_iterator *make(struct pool *pool, pool_function *fn, const struct pool_source *in, const struct pool_job *job, bool ordered)
 {
     struct pool_iterator *iterator = calloc(1, sizeof *iterator);
@@ -48,7 +60,7 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
     iterator->reader.stop_reading = pool__iterator_stop_reading;
     pool__list_init(&iterator->ready);
     pool__list_init(&iterator->held);
-    pool__progress_init(&iterator->progress, pool, NULL, job, array ? pool__source_count(in) : 0);
+    pool__progress_init(&iterator->progress, pool, refer, job, array ? pool__source_count(in) : 0);
     if (job != NULL) {
         iterator->job.chunk = job->chunk;
         pool__job_share(pool, &iterator->job, job->shared, job->shared_size);
@@ -277,13 +289,13 @@ static void free_entered(struct pool_iterator *iterator)
 
     pool__iterator_end_source(iterator);
     pool__wait(pool, iterator, nobody_reads, iterator, POOL__NEVER); /* the generator is not called after the free has returned */
+    iterator->kept++; /* stays while progress and engine let go */
     pool__progress_end(&iterator->progress, false);
-    iterator->unfinished++; /* stays while the engine lets go */
     iterator->freed = true;
     pool__scheduler_withdraw(&pool->scheduler, &iterator->job, POOL_CANCELLED, true);
     pool__release_job(pool, &iterator->job);
     free_items(iterator);
-    iterator->unfinished--;
+    iterator->kept--;
     pool__iterator_bury_if_over(iterator);
     pool__settle(pool);
 }

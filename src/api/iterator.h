@@ -43,6 +43,7 @@ struct pool_iterator {
     char *source_words;
     enum pool_status aborted; /* POOL_TERMINATED, POOL_BROKEN, or POOL_OK */
     bool freed;          /* by the program */
+    unsigned kept;       /* by progress calls, and by calls in progress */
 };
 
 extern const struct pool__owner pool__iterator_owner;
@@ -66,7 +67,7 @@ bool pool__iterator_is_quick(const struct pool_iterator *iterator);
 void pool__iterator_end_source(struct pool_iterator *iterator);
 void pool__iterator_stop_reading(struct pool__reader *reader, enum pool_status why);
 
-/* The struct goes when the program has freed it and the engine has nothing of it any more. */
+/* The struct goes when the program has freed it and neither the engine nor a progress call has anything of it any more. */
 void pool__iterator_bury_if_over(struct pool_iterator *iterator);
 
 #endif

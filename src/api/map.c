@@ -171,6 +171,16 @@ static const struct pool__owner owner = {argument, place, finished, dropped};
 
 /* ---- submitting */
 
+static void refer(struct pool__progress *progress, int more)
+{
+    struct map *map = pool__holder(progress, struct map, progress);
+
+    if (more > 0)
+        map->future.references++;
+    else
+        pool__future_drop(&map->future);
+}
+
 static struct map *make(struct pool *pool, pool_function *fn, const struct pool_source *in, void *out, size_t out_size, const struct pool_job *job)
 {
     struct map *map = (struct map *)(void *)pool__future_make(pool, sizeof *map, job);
@@ -183,7 +193,7 @@ static struct map *make(struct pool *pool, pool_function *fn, const struct pool_
     map->count = map->left = pool__source_count(in);
     map->out = out_size > 0 ? out : NULL;
     map->out_size = out_size;
-    pool__progress_init(&map->progress, pool, &map->future, job, map->count);
+    pool__progress_init(&map->progress, pool, refer, job, map->count);
     if (job != NULL) {
         map->future.job.chunk = job->chunk;
         map->statuses = job->statuses;

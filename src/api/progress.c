@@ -6,24 +6,19 @@
 
 #define PAUSE (20 * POOL__MS) /* between two calls */
 
-/* The owner is kept for as long as a call of it is queued or running. */
-static void keep_owner(struct pool__progress *progress)
-{
-    if (progress->owner != NULL && !pool__is_linked(&progress->call.link))
-        progress->owner->references++;
-}
-
 static void queue(struct pool__progress *progress)
 {
-    keep_owner(progress);
+    if (!pool__is_linked(&progress->call.link))
+        progress->refer(progress, 1);
     pool__callbacks_queue(progress->pool, &progress->call);
 }
 
 static void unqueue(struct pool__progress *progress)
 {
-    if (progress->owner != NULL && pool__is_linked(&progress->call.link))
-        pool__future_drop(progress->owner);
+    if (!pool__is_linked(&progress->call.link))
+        return;
     pool__list_remove(&progress->call.link);
+    progress->refer(progress, -1);
 }
 
 static void call_program(struct pool__call *call)
@@ -37,25 +32,22 @@ static void call_program(struct pool__call *call)
     done = progress->done;
     total = progress->total;
     over = progress->over;
-    progress->running = !over;
     pool__unlock(pool);
     if (!over)
         progress->function(progress->user, done, total);
+    pool__callback_returned(pool);
     pool__lock(pool);
-    progress->running = false;
-    pthread_cond_broadcast(&pool->call_done);
-    if (progress->owner != NULL)
-        pool__future_drop(progress->owner);
+    progress->refer(progress, -1);
     pool__unlock(pool);
 }
 
-void pool__progress_init(struct pool__progress *progress, struct pool *pool, struct pool_future *owner, const struct pool_job *options,
+void pool__progress_init(struct pool__progress *progress, struct pool *pool, void (*refer)(struct pool__progress *progress, int more), const struct pool_job *options,
                          size_t total)
 {
     memset(progress, 0, sizeof *progress);
     progress->call.run = call_program;
     progress->pool = pool;
-    progress->owner = owner;
+    progress->refer = refer;
     progress->total = total;
     if (options != NULL) {
         progress->function = options->progress;
@@ -94,7 +86,7 @@ void pool__progress_end(struct pool__progress *progress, bool last)
     unqueue(progress);
     if (pool__in_callback(pool))
         return; /* freed in a callback: a call of its own cannot be running elsewhere */
-    while (progress->running)
+    while (pool->current == &progress->call)
         pthread_cond_wait(&pool->call_done, &pool->lock);
     if (!last)
         return;

@@ -1,5 +1,5 @@
 /*
- * progress - the progress calls of one job: coalesced into one queued call, made now and then, and once more at the end by the thread that ends the job.
+ * progress - the progress calls of one job: coalesced into one queued call, made now and then, and once more at the end: by the thread that waits for it, or, where none does, before the callback.
  */
 #ifndef POOL__API_PROGRESS_H
 #define POOL__API_PROGRESS_H
@@ -9,16 +9,15 @@
 struct pool__progress {
     struct pool__call call;
     struct pool *pool;
-    struct pool_future *owner; /* kept while a call is queued; NULL: the owner calls pool__progress_end() before it goes */
+    void (*refer)(struct pool__progress *progress, int more); /* the owner is kept while a call is queued or running: +1, -1 */
     void (*function)(void *user, size_t done, size_t total); /* NULL: none is wanted */
     void *user;
     size_t done, total; /* guarded by the pool's lock */
     uint64_t called;    /* when the last call was queued */
-    bool running;       /* it is being called now */
     bool over;          /* no further call */
 };
 
-void pool__progress_init(struct pool__progress *progress, struct pool *pool, struct pool_future *owner, const struct pool_job *options,
+void pool__progress_init(struct pool__progress *progress, struct pool *pool, void (*refer)(struct pool__progress *progress, int more), const struct pool_job *options,
                          size_t total);
 
 /* `done` items more have an outcome. */

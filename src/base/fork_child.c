@@ -15,7 +15,7 @@
 
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pool__link guards = {&guards, &guards}; /* guarded by fork_lock */
-static _Thread_local bool own_fork;                   /* this thread holds fork_lock and forks for the pool */
+static _Thread_local bool own_fork;                   /* this thread forks for the pool: it holds fork_lock, or is the zygote's only one */
 
 static uint64_t last_generation;                  /* counts up in each child; copied by fork */
 static _Atomic uint64_t plain_generation;         /* where no page can be wiped */

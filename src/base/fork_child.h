@@ -2,7 +2,7 @@
  * fork_child - the one place that calls fork() for the pool, and what must happen in every child, whoever forks it.
  *
  * Three forks have to be told apart:
- *   - the pool's own (pool__fork, pool__fork_twice): by a thread that holds the fork lock itself;
+ *   - the pool's own (pool__fork, pool__fork_twice): by a thread that holds the fork lock itself, or is alone in its process;
  *   - the program's fork() while pools are alive: a pthread_atfork handler closes the pools' descriptors in the child and marks it as another process;
  *   - a raw clone or _Fork(), which runs no handler: the generation lies in a page that the kernel wipes in every child (Linux).
  *

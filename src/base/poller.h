@@ -38,6 +38,8 @@ void pool__poller_wake(struct pool__poller *poller);
  * Sleeps until something is ready, a wake, or `end`. Returns how many entries of `ready` were filled; 0 after a wake, EINTR or at the end. The waker is drained before this
  * returns, so what was told before the wake can be looked at now. `also`, where not NULL, is a second set to sleep on at the same time.
  */
+#define POOL__ONLY_LOOK UINT64_C(1) /* an `end` that has passed, and the waker is left alone: it may be meant for another thread that sleeps here */
+
 size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end, struct pool__ready *ready, size_t room);
 
 /* A descriptor that is readable when a wait would return at once; -1 where the system has no such thing. */

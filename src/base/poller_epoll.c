@@ -103,15 +103,16 @@ static void drain_waker(struct pool__poller *poller)
     (void)got;
 }
 
-static size_t collect(struct pool__poller *poller, int timeout_ms, struct pool__ready *ready, size_t room)
+static size_t collect(struct pool__poller *poller, uint64_t end, struct pool__ready *ready, size_t room)
 {
     struct epoll_event events[BATCH];
-    int count = epoll_wait(poller->set, events, room < BATCH ? (int)room : BATCH, timeout_ms), i;
+    int count = epoll_wait(poller->set, events, room < BATCH ? (int)room : BATCH, pool__ms_until(end)), i;
     size_t filled = 0;
 
     for (i = 0; i < count; i++) {
         if (events[i].data.u64 == WAKER_TAG) {
-            drain_waker(poller);
+            if (end != POOL__ONLY_LOOK)
+                drain_waker(poller);
             continue;
         }
         ready[filled].tag = events[i].data.u64;
@@ -128,7 +129,7 @@ size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also,
     size_t filled = 0;
 
     if (also == NULL)
-        return collect(poller, pool__ms_until(end), ready, room);
+        return collect(poller, end, ready, room);
     memset(both, 0, sizeof both);
     both[0].fd = poller->set;
     both[1].fd = also->set;

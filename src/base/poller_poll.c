@@ -210,11 +210,12 @@ static void awake(struct pool__poller *poller)
     pthread_mutex_unlock(&poller->lock);
 }
 
-static size_t gather(struct pool__poller *poller, const struct pollfd *fds, const uint64_t *tags, size_t count, struct pool__ready *ready, size_t room)
+static size_t gather(struct pool__poller *poller, uint64_t end, const struct pollfd *fds, const uint64_t *tags, size_t count,
+                     struct pool__ready *ready, size_t room)
 {
     size_t i, filled = 0;
 
-    if (count > 0 && fds[0].revents != 0)
+    if (count > 0 && fds[0].revents != 0 && end != POOL__ONLY_LOOK)
         drain_waker(poller);
     for (i = 1; i < count && filled < room; i++) {
         if (fds[i].revents == 0 || (fds[i].revents & POLLNVAL) != 0)
@@ -238,9 +239,9 @@ size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also,
         if (also != NULL)
             second = copy_set(also, fds + first, tags + first, most - first);
         if (poll(fds, (nfds_t)(first + second), pool__ms_until(end)) > 0) {
-            filled = gather(poller, fds, tags, first, ready, room);
+            filled = gather(poller, end, fds, tags, first, ready, room);
             if (also != NULL)
-                filled += gather(also, fds + first, tags + first, second, ready + filled, room - filled);
+                filled += gather(also, end, fds + first, tags + first, second, ready + filled, room - filled);
         }
         awake(poller);
         if (also != NULL)

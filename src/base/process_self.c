@@ -112,6 +112,7 @@ static void forget_if_free(FILE *stream)
     if (ftrylockfile(stream) != 0)
         return; /* held at the fork by a thread that does not exist here */
     forget_buffered(stream);
+    clearerr(stream); /* the lock is this thread's: it may take it twice */
     funlockfile(stream);
 }
 
@@ -128,7 +129,6 @@ void pool__stdio_settle(void)
         fcntl(STDIN_FILENO, F_SETFD, 0); /* programs that a task runs read it too */
     }
     forget_if_free(stdin);
-    clearerr(stdin);
     forget_if_free(stdout);
     forget_if_free(stderr);
 }

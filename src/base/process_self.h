@@ -18,7 +18,7 @@ void pool__die_with_parent(pid_t parent);
 void pool__adopt_orphans(void);
 
 /*
- * Calls `each` for every child of this process that the kernel lists, until none is left or the system cannot list them. Async-signal-safe, no heap.
+ * Calls `each` for every child of this process that the kernel lists; for none where it cannot. Async-signal-safe, no heap.
  */
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context);
 

@@ -50,7 +50,7 @@ struct pool__board {
     _Atomic uint64_t base, staged; /* stream offsets of staging's first byte, and of its published end */
     /* the host's */
     _Alignas(64) _Atomic uint64_t cancel;
-    _Atomic uint32_t hurry; /* somebody waits: flush, and give back what was claimed ahead */
+    _Atomic uint32_t hurry; /* somebody waits: flush after this item */
     /* both */
     _Alignas(64) _Atomic uint64_t range[POOL__FLIGHT];
     unsigned char room[1024 - 128 - 8 * POOL__FLIGHT];

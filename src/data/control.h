@@ -8,7 +8,7 @@
  *   ALIVE      1   zygote  value: pid << 32 | parent's pid                         the pool can begin
  *   SPAWN      2   host    seat, life, board; with its first byte two              forks a worker that has both, says SPAWNED or SPAWN_FAILED
  *                          descriptors: task pipe to read, result pipe to write
- *   SPAWNED    3   zygote  seat, life; value: pid                                  closes its copies of the worker's ends
+ *   SPAWNED    3   zygote  seat, life; value: pid                                  closes its copy of the result pipe's end
  *   KILL       4   host    seat, life                                              SIGKILL to the group; drops a SPAWN not yet carried out; an unknown life is ignored
  *   EXITED     5   zygote  seat, life; value: wait status                          drains, salvages, judges
  *   QUIT       6   host    -                                                       kills what is left and exits

@@ -60,7 +60,7 @@
 #define POOL__VARIES UINT64_MAX
 #define POOL__BATCH_MAX 0xffffffu /* items in one batch: 24 bits on the board */
 
-/* The most that a frame of several items may have: a pipe's default size, less a page that its header would take (performance.md's finding: 16 pages hold it all). */
+/* The most that a frame of several items may have: a pipe's default size, less a page that its header would take. */
 #define POOL__FRAME_MAX (65536u - 4096u)
 
 enum pool__frame_kind { POOL__FRAME_BATCH = 1, POOL__FRAME_SHARED, POOL__FRAME_DROP, POOL__FRAME_STOP };

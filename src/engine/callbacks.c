@@ -1,11 +1,22 @@
 #include "engine/callbacks.h"
 
+#include <unistd.h>
+
 #include "base/fork_child.h"
 #include "engine/role.h"
 
 static _Thread_local const struct pool *calling_for;
 
-bool pool__in_callback(const struct pool *pool) { return calling_for == pool; }
+/* Callbacks nest where one waits for another pool. */
+bool pool__in_callback(const struct pool *pool)
+{
+    const struct pool *inner;
+
+    for (inner = calling_for; inner != NULL; inner = inner->called_within)
+        if (inner == pool)
+            return true;
+    return false;
+}
 
 bool pool__callbacks_idle(const struct pool *pool) { return pool__list_empty(&pool->calls_queued) && !pool->calling; }
 
@@ -14,13 +25,15 @@ void pool__callbacks_take_turn(struct pool *pool)
     while (pool->calling)
         pthread_cond_wait(&pool->call_done, &pool->lock);
     pool->calling = true;
+    pool->called_within = calling_for;
     calling_for = pool;
 }
 
 void pool__callbacks_end_turn(struct pool *pool)
 {
-    calling_for = NULL;
+    calling_for = pool->called_within;
     pool->calling = false;
+    pool->current = NULL;
     pthread_cond_broadcast(&pool->call_done);
     pool__notify(pool, pool);
 }
@@ -35,6 +48,7 @@ static void run_one(struct pool *pool)
         return;
     }
     call = pool__holder(pool__list_pop(&pool->calls_queued), struct pool__call, link);
+    pool->current = call;
     pool__unlock(pool);
     call->run(call);
     pool__lock(pool);
@@ -65,7 +79,12 @@ void pool__callbacks_queue(struct pool *pool, struct pool__call *call)
         pool__poller_wake(pool->pipes);
 }
 
-/* A child that a callback forked and that came back into this thread is no thread of the pool's: it ends (rule 18). */
+void pool__callback_returned(const struct pool *pool)
+{
+    if (!pool__is_here(pool) && pool__has_thread(pool) && pool->caller_runs && pthread_equal(pool->caller, pthread_self()))
+        _exit(0);
+}
+
 static void *caller(void *argument)
 {
     struct pool *pool = argument;
@@ -78,10 +97,10 @@ static void *caller(void *argument)
             continue;
         }
         run_one(pool);
-        if (pool->destroy_when_returned)
+        if (pool->destroy_when_returned && pthread_equal(pool->destroyer, pthread_self()))
             break;
     }
-    destroy = pool->destroy_when_returned;
+    destroy = pool->destroy_when_returned && pthread_equal(pool->destroyer, pthread_self());
     if (destroy)
         pthread_detach(pthread_self());
     pool__unlock(pool);
@@ -110,6 +129,12 @@ void pool__callbacks_end(struct pool *pool)
     pool->caller_ends = true;
     pthread_cond_broadcast(&pool->call_done);
     pool__unlock(pool);
-    if (runs && !pthread_equal(pool->caller, pthread_self()))
+    if (runs && !pthread_equal(pool->caller, pthread_self())) {
         pthread_join(pool->caller, NULL);
+        return;
+    }
+    /* the callback thread itself destroys the pool, or there is none */
+    pool__lock(pool);
+    pool__callbacks_run(pool);
+    pool__unlock(pool);
 }

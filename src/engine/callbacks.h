@@ -28,6 +28,9 @@ void pool__callbacks_end_turn(struct pool *pool);
 
 bool pool__callbacks_idle(const struct pool *pool); /* none queued, none running */
 
+/* To be called straight after the program's function: a child that it forked, and that came back into the callback thread, is no thread of the pool's, and ends (rule 18). */
+void pool__callback_returned(const struct pool *pool);
+
 /* Is this thread inside a callback of this pool? */
 bool pool__in_callback(const struct pool *pool);
 

@@ -199,6 +199,7 @@ static void send_frame(struct pool *pool, struct pool__channel *channel, struct 
         channel->rest_left = put < size ? size - put : 0;
         channel->rest_padding = put < size ? padding : size + padding - put;
         channel->rest_job = job;
+        channel->rest_batch = frame->batch;
         if (job != NULL)
             job->pinned++;
     }
@@ -345,6 +346,14 @@ void pool__channel_forget(struct pool *pool, struct pool__channel *channel, stru
         channel->arrival.at = NULL;
     if (job->shared_id != 0)
         drop_shared(pool, channel, job->shared_id);
+}
+
+void pool__channel_unsend(struct pool__channel *channel, uint32_t batch)
+{
+    if (channel->rest_job == NULL || channel->rest_batch != batch)
+        return;
+    channel->rest = NULL;
+    unpin(channel);
 }
 
 void pool__channel_forget_all(struct pool__channel *channel)

@@ -43,6 +43,7 @@ struct pool__channel {
     uint64_t rest_left;
     size_t rest_padding;
     struct pool__job *rest_job;
+    uint32_t rest_batch;       /* whose body it is; 0: shared bytes */
 
     uint64_t *shared;   /* ids of shared bytes that the worker has */
     size_t shared_count, shared_room;
@@ -76,6 +77,9 @@ void pool__channel_send_stop(struct pool *pool, struct pool__channel *channel);
 
 /* Writes what waits. True: all of it is out. */
 bool pool__channel_flush(struct pool *pool, struct pool__channel *channel);
+
+/* The batch is not with the worker any more: what is unsent of its frame goes out as zeros. */
+void pool__channel_unsend(struct pool__channel *channel, uint32_t batch);
 
 /* Nobody waits for what is under way: no memory of any job is referred to. */
 void pool__channel_forget_all(struct pool__channel *channel);

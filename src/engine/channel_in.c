@@ -122,7 +122,7 @@ static ssize_t read_once(struct pool *pool, struct pool__seat *seat, struct pool
     return got;
 }
 
-/* A bounded amount, so that one that floods does not starve the others (failures.md H6). */
+/* A bounded amount, so that one that floods does not starve the others. */
 void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
     int turns;

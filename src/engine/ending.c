@@ -73,8 +73,7 @@ static void read_what_is_here(struct pool *pool)
 
         if (seat->board == NULL || seat->owed == 0)
             continue;
-        pool__channel_read(pool, seat, &pool->channels[i]);
-        pool__channel_salvage(pool, seat, &pool->channels[i]);
+        pool__channel_drain(pool, seat, &pool->channels[i]);
     }
 }
 
@@ -91,6 +90,7 @@ void pool__break(struct pool *pool, int code, const char *words)
 {
     if (pool->broken || pool->terminated)
         return;
+    read_what_is_here(pool);
     pool->broken = true;
     pool->broken_code = code;
     pool->broken_words = words != NULL ? strdup(words) : NULL;

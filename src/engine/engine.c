@@ -84,14 +84,17 @@ static void send_batch(void *host, struct pool__seat *seat, uint32_t batch, cons
     pool__channel_send_batch(host, channel_of(host, seat), batch, run);
 }
 
+static void unsend_batch(void *host, struct pool__seat *seat, uint32_t batch) { pool__channel_unsend(channel_of(host, seat), batch); }
+
 static void send_stop(void *host, struct pool__seat *seat) { pool__channel_send_stop(host, channel_of(host, seat)); }
 
-/* Not sent now: staffing's timer for this seat runs on, and the next settle tries again. */
+/* Not sent now: staffing sees to it that it is tried again. */
 static void send_kill(void *host, struct pool__seat *seat)
 {
     struct pool *pool = host;
 
     seat->kill_unsent = !pool__zygote_send(&pool->zygote, POOL__KILL, seat->index, seat->life, 0, NULL, 0);
+    pool->restaff = pool->restaff || seat->kill_unsent;
 }
 
 static void look_at_staging(void *host, struct pool__seat *seat)
@@ -141,7 +144,7 @@ static bool spawn(void *host, struct pool__seat *seat)
     return true;
 }
 
-static const struct pool__actions actions = {can_send, send_batch, send_stop, send_kill, spawn, look_at_staging};
+static const struct pool__actions actions = {can_send, send_batch, unsend_batch, send_stop, send_kill, spawn, look_at_staging};
 const struct pool__actions *const pool__engine_actions = &actions;
 
 /* ---- the zygote's notices */
@@ -290,7 +293,10 @@ void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size
             continue; /* told before its life was over */
         if (ready[i].readable)
             pool__channel_read(pool, seat, channel_of(pool, seat));
-        if (ready[i].writable && pool__channel_flush(pool, channel_of(pool, seat)))
+        if (!ready[i].writable)
+            continue;
+        pool__scheduler_heard(&pool->scheduler, seat, pool__now()); /* it reads what it is sent */
+        if (pool__channel_flush(pool, channel_of(pool, seat)))
             pool__scheduler_has_room(&pool->scheduler, seat);
     }
 }

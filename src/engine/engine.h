@@ -5,6 +5,7 @@
  *   fork lock     base/fork_child.h; inside a pool's lock it is only tried
  *   pool->lock    everything below that says so. Never held while user code runs, or while a thread sleeps in a poller
  *   poller        inside base/poller_poll.c
+ * Apart from these: the lock of one process object (api/process.c) and that of the progress bars (api/progress_bar.c), under which nothing else is taken.
  *
  * Processes: every public call asks pool__is_here() first. In another process nothing of a pool is touched but what never changes after create.
  */
@@ -75,6 +76,7 @@ struct pool {
     /* the I/O role (role.h) */
     struct pool__link waiters;
     struct pool__waiter *holder; /* who has the role: a waiter, pool->background, or NULL */
+    uint64_t holder_sleeps_until;   /* a waiter that has it, and sleeps; 0: it is awake */
     struct pool__waiter *background;
     bool listening, thread_started; /* set at create */
     bool thread_runs, thread_ends;
@@ -85,9 +87,13 @@ struct pool {
     /* callbacks (callbacks.h) */
     struct pool__link calls_queued;
     bool calling;             /* one runs now */
+    const struct pool__call *current; /* which; NULL: a thread's own */
+    const struct pool *called_within; /* the pool in whose callback that thread is besides, or NULL */
     pthread_cond_t call_done; /* for the callback thread and those who wait for their turn */
-    bool caller_runs, caller_ends, destroy_when_returned;
+    bool caller_runs, caller_ends;
     pthread_t caller;
+    bool destroy_when_returned; /* pool_destroy() was called in a callback, */
+    pthread_t destroyer;        /* by this thread, which does it when the callback has returned */
 
     struct pool__grave *graves;
 };
@@ -106,6 +112,9 @@ void pool__bury(struct pool *pool, struct pool__grave *grave, void (*dispose)(st
 /* The pool's own memory goes with the last of its handle, futures and iterators. Under the lock / without it. */
 void pool__hold(struct pool *pool);
 void pool__let_go(struct pool *pool);
+
+/* What the scheduler asks the engine for. */
+extern const struct pool__actions *const pool__engine_actions;
 
 /* ---- events, all under the lock */
 

@@ -46,7 +46,7 @@ struct pool__run {
     uint32_t done;     /* of these, from the front, have an outcome */
     unsigned attempt;  /* 1, or more where its first item is run again */
     unsigned suspicion; /* deaths of workers that had its first item first in line and nothing running (rule 11) */
-    uint64_t sent_at;
+    unsigned moves;     /* how often it was taken from a worker that did not begin: each time the next one is given twice the time */
 };
 
 struct pool__job {

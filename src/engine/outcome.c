@@ -42,6 +42,7 @@ static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, 
         outcome->status = POOL_CANCELLED;
     count_outcome(scheduler, outcome);
     if (run->done == run->count) {
+        scheduler->actions->unsend(scheduler->host, seat, batch);
         pool__seat_release(seat, batch);
         pool__run_free(run);
     }
@@ -55,6 +56,7 @@ void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat
     measure(job->lone ? &scheduler->lone_ns : &job->item_ns, outcome->run);
     seat->started_any = true;
     scheduler->bad_starts = 0;
+    scheduler->next_spawn = 0;
     resolve(scheduler, seat, seat->head, outcome);
     pool__scheduler_heard(scheduler, seat, now);
     pool__scheduler_relist(scheduler, seat);

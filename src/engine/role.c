@@ -72,10 +72,10 @@ void pool__notify(struct pool *pool, const void *object)
 
 void pool__rouse(struct pool *pool)
 {
-    if (!pool->thread_runs) {
-        /* under POOL_NO_THREAD, or before the thread is there: a holder that sleeps for too long is woken by what changed its set; its end it took from the timers */
+    if (pool->holder_sleeps_until > pool__next_timer(pool, true))
+        pool__poller_wake(pool->pipes);
+    if (!pool->thread_runs)
         return;
-    }
     if (pool->holder == NULL && pool__scheduler_expects(&pool->scheduler) && pool->take_role_at == POOL__NEVER) {
         pool->take_role_at = pool__now() + PATIENCE;
         pool__poller_wake(pool->bell);
@@ -103,9 +103,11 @@ static void sleep_on_pipes(struct pool *pool, uint64_t end)
     size_t count;
 
     end = pool__earlier(end, pool__next_timer(pool, true));
+    pool->holder_sleeps_until = end;
     pool__unlock(pool);
     count = pool__poller_wait(pool->pipes, NULL, end, ready, EVENTS);
     pool__lock(pool);
+    pool->holder_sleeps_until = 0;
     pool__handle_ready(pool, ready, count);
     pool__settle(pool);
 }
@@ -113,7 +115,7 @@ static void sleep_on_pipes(struct pool *pool, uint64_t end)
 void pool__look_at_pipes(struct pool *pool)
 {
     struct pool__ready ready[EVENTS];
-    size_t count = pool__poller_wait(pool->pipes, NULL, 0, ready, EVENTS);
+    size_t count = pool__poller_wait(pool->pipes, NULL, pool->holder_sleeps_until != 0 ? POOL__ONLY_LOOK : 0, ready, EVENTS);
 
     pool__handle_ready(pool, ready, count);
     pool__settle(pool);

@@ -75,7 +75,13 @@ void pool__scheduler_has_room(struct pool__scheduler *scheduler, struct pool__se
 
 /* ---- giving out */
 
-static uint32_t at_most(uint64_t count, uint64_t most) { return (uint32_t)(count < most ? count : most); }
+/* Counts of items are 64 bits wide until they are cut to a batch's 24. */
+static uint32_t at_most(uint64_t count, uint64_t most)
+{
+    if (count > most)
+        count = most;
+    return count < POOL__BATCH_MAX ? (uint32_t)count : POOL__BATCH_MAX;
+}
 
 /* How many items from `first` on fit in a frame; one always does. */
 static uint32_t fit_in_frame(struct pool__job *job, uint64_t first, uint32_t count)
@@ -121,7 +127,7 @@ static uint32_t batch_size(const struct pool__scheduler *scheduler, const struct
     if (job->lone)
         return 1;
     if (job->chunk != 0)
-        return at_most(at_most(job->chunk, waiting), POOL__BATCH_MAX);
+        return at_most(job->chunk, waiting);
     if (job->item_ns == 0)
         return 1;
     count = BATCH_TIME / job->item_ns;
@@ -130,7 +136,7 @@ static uint32_t batch_size(const struct pool__scheduler *scheduler, const struct
     share = waiting / (2 * (uint64_t)(scheduler->size > 0 ? scheduler->size : 1));
     if (count > share)
         count = share;
-    return count < 1 ? 1 : at_most(count, POOL__BATCH_MAX);
+    return count < 1 ? 1 : at_most(count, waiting);
 }
 
 /* Cuts the first `count` items off a waiting run. */
@@ -202,8 +208,6 @@ static struct pool__job *next_job(struct pool__scheduler *scheduler)
 
     if (!lone && !bulk)
         return NULL;
-    if (lone && bulk)
-        scheduler->bulk_turn = !scheduler->bulk_turn;
     return pool__holder(bulk && (!lone || scheduler->bulk_turn) ? scheduler->bulk.next : scheduler->lone.next, struct pool__job, link);
 }
 
@@ -211,6 +215,7 @@ static struct pool__job *next_job(struct pool__scheduler *scheduler)
 static bool give_one(struct pool__scheduler *scheduler, uint64_t now)
 {
     struct pool__job *job = next_job(scheduler);
+    bool lone = job != NULL && job->lone;
     struct pool__link *link;
 
     while (job != NULL) {
@@ -221,6 +226,7 @@ static bool give_one(struct pool__scheduler *scheduler, uint64_t now)
             return false;
         seat = pool__holder(link, struct pool__seat, link);
         if (has_room_for(scheduler, seat, job) && give(scheduler, seat, job, now)) {
+            scheduler->bulk_turn = lone;
             pool__scheduler_relist(scheduler, seat);
             return true;
         }
@@ -252,7 +258,7 @@ static uint64_t look_due(const struct pool__seat *seat)
     if (seat->owed == 0 || (seat->state != POOL__SEAT_READY && seat->state != POOL__SEAT_LEAVING) || seat->looks > 2)
         return POOL__NEVER;
     if (seat->looks == 2 || seat->owed == 1)
-        return seat->heard + POOL__STEAL_AFTER;
+        return pool__seat_patience_ends(seat);
     return seat->heard + POOL__LOOK_AFTER * (seat->looks + 1);
 }
 

@@ -16,7 +16,6 @@
 #include "engine/seat.h"
 
 #define POOL__LOOK_AFTER (2 * UINT64_C(1000000))   /* ns of silence, rule 6 */
-#define POOL__STEAL_AFTER (10 * UINT64_C(1000000)) /* ns without progress, rule 10 */
 
 /* What is asked for. None may call back into the scheduler, save `look`, which may deliver results. */
 struct pool__actions {
@@ -24,6 +23,8 @@ struct pool__actions {
     bool (*can_send)(void *host, const struct pool__seat *seat, const struct pool__job *job);
     /* Sends a batch that stands in the seat's table. */
     void (*send)(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run);
+    /* The batch is not with the seat any more: what is still unsent of its frame refers to memory that may go (rule 14). */
+    void (*unsend)(void *host, struct pool__seat *seat, uint32_t batch);
     void (*stop)(void *host, struct pool__seat *seat);
     void (*kill)(void *host, struct pool__seat *seat);
     /* Asks for a worker: the callee sets board and life. False: not possible now, asked again later. */
@@ -61,6 +62,7 @@ struct pool__scheduler {
     uint64_t start_timeout, stop_timeout; /* ns */
     bool ending;                  /* no more work will come: idle workers are stopped */
     bool aborted;                 /* nor is any left: no worker is started */
+    bool work_to_share;           /* some seat has more than it can be running */
     unsigned bad_starts;          /* lives in a row that ended before they had done anything */
     bool bad_before_ready;        /* the last of these had not even been READY */
     uint64_t next_spawn;          /* not before */
@@ -79,7 +81,7 @@ void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job 
 /* The next item of the seat has an outcome; there must be one (pool__seat_head). What is in the outcome is handed over. */
 void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome, uint64_t now);
 
-/* Something came from the worker, though it was known already. */
+/* A sign of life: something came from the worker, though it was known already, or it has read some of what it is being sent. */
 void pool__scheduler_heard(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now);
 
 /* The worker has left a batch, or the whole pool. False: nonsense, to be condemned. */

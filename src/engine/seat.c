@@ -64,7 +64,6 @@ uint32_t pool__seat_add(struct pool__seat *seat, struct pool__run *run, uint64_t
     if (seat->budget != UINT64_MAX)
         seat->budget -= run->count;
     run->job->in_flight += run->count;
-    run->sent_at = now;
     pool__board_open(seat->board, batch, run->count);
     return batch;
 }
@@ -115,6 +114,14 @@ bool pool__seat_is_running(const struct pool__seat *seat)
     if (place.mark != POOL__MARK_RUN || head == NULL || !is_in_flight(seat, place))
         return false;
     return place.batch > seat->head || (place.batch == seat->head && place.offset >= head->done);
+}
+
+uint64_t pool__seat_patience_ends(const struct pool__seat *seat)
+{
+    const struct pool__run *head = pool__seat_head(seat);
+    unsigned doublings = head == NULL || head->moves < 10 ? (head == NULL ? 0 : head->moves) : 10;
+
+    return seat->heard + (POOL__STEAL_AFTER << doublings);
 }
 
 /* Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its result is nowhere: not to be run again. */

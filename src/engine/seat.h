@@ -47,7 +47,7 @@ struct pool__seat {
     bool was_ready;
     bool started_any;   /* an item of this life has an outcome, or was running when it ended */
     uint64_t since;     /* when the state was entered */
-    uint64_t heard;     /* when something last came from it, or was sent to it while it owed nothing */
+    uint64_t heard;     /* when it last gave a sign of life, or was sent something while it owed no more than one item */
     unsigned looks;     /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
 };
 
@@ -78,6 +78,11 @@ bool pool__seat_is_running(const struct pool__seat *seat);
 
 /* Is it in a task function, owed or not? */
 bool pool__seat_is_marked(const struct pool__seat *seat);
+
+#define POOL__STEAL_AFTER (10 * UINT64_C(1000000)) /* ns without progress, rule 10 */
+
+/* When items may be taken from a worker that runs nothing: it has made no progress for so long, be it in receiving them. */
+uint64_t pool__seat_patience_ends(const struct pool__seat *seat);
 
 /* What the table and the board together say of the unresolved items of a batch after a death: the first `lost` of them are to blame (or cannot be trusted), the rest were never started. */
 struct pool__verdict {

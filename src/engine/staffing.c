@@ -35,7 +35,7 @@ static bool worker_wanted(const struct pool__scheduler *scheduler, const struct 
 {
     if (scheduler->aborted || seat->index >= scheduler->size)
         return false;
-    return !scheduler->ending || pool__scheduler_waits(scheduler);
+    return !scheduler->ending || pool__scheduler_waits(scheduler) || scheduler->work_to_share;
 }
 
 static void stop(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
@@ -112,14 +112,27 @@ static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *se
             staff_no_later_than(scheduler, (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout);
         break;
     case POOL__SEAT_DYING:
+        if (seat->kill_unsent)
+            staff_no_later_than(scheduler, now + TRY_AGAIN);
         break;
     }
+}
+
+/* Items that others may still take over: more are owed than can be running. */
+static bool is_work_to_share(const struct pool__scheduler *scheduler)
+{
+    unsigned busy = 0, i;
+
+    for (i = 0; i < scheduler->limit; i++)
+        busy += scheduler->seats[i].board != NULL && scheduler->seats[i].owed > 0;
+    return scheduler->owed > busy;
 }
 
 void pool__staffing_adjust(struct pool__scheduler *scheduler, uint64_t now)
 {
     unsigned i;
 
+    scheduler->work_to_share = is_work_to_share(scheduler);
     scheduler->staff_at = POOL__NEVER;
     for (i = 0; i < scheduler->limit; i++)
         adjust_seat(scheduler, &scheduler->seats[i], now);

@@ -1,8 +1,8 @@
 /*
  * staffing - when workers are started, stopped and killed. The scheduler's other half: pure, same struct, same rules.
  *
- * The brake (design.md 7): a life that ended before it did anything, by its own doing, is a bad start. After the first, workers are started one at a time, 10 ms apart and doubling
- * to a second. Ten in a row with no worker READY make the pool hopeless. Crashing tasks never count.
+ * The brake: a life that ended before it did anything, by its own doing, is a bad start. From the second in a row on, workers are started one at a time, 10 ms apart and doubling
+ * to a second. Ten in a row, with no worker READY, make the pool hopeless: where the last ended before it was READY, or items wait. Crashing tasks never count.
  */
 #ifndef POOL__STAFFING_H
 #define POOL__STAFFING_H

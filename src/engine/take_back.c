@@ -26,7 +26,7 @@ static bool may_be_robbed(const struct pool__seat *seat, uint64_t now)
 {
     if (seat->owed == 0 || (seat->state != POOL__SEAT_READY && seat->state != POOL__SEAT_LEAVING))
         return false;
-    return pool__seat_is_running(seat) || now >= seat->heard + POOL__STEAL_AFTER;
+    return pool__seat_is_running(seat) || now >= pool__seat_patience_ends(seat);
 }
 
 static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t now, uint64_t *riches)
@@ -59,7 +59,7 @@ static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat
     struct pool__run *run = seat->flight[batch % POOL__FLIGHT], *back = run;
     struct pool__job *job = run->job;
     uint64_t first = 0;
-    bool sane = true;
+    bool sane = true, running = pool__seat_is_running(seat);
 
     *taken = 0;
     if (!job->lone && (back = pool__run_make(job, 0, 0)) == NULL)
@@ -67,9 +67,11 @@ static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat
     *taken = pool__seat_take_back(seat, batch, keep, &first, &sane);
     scheduler->owed -= *taken;
     if (run->done == run->count) {
+        scheduler->actions->unsend(scheduler->host, seat, batch);
         pool__seat_release(seat, batch);
         if (back != run) {
             back->attempt = run->attempt;
+            back->moves = run->moves;
             pool__run_free(run);
         }
     }
@@ -77,6 +79,7 @@ static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat
         back->first = first;
         back->count = *taken;
         back->done = 0;
+        back->moves += !running;
         pool__queue_give_back(scheduler, back);
     } else if (back != run) {
         pool__run_free(back);
@@ -109,6 +112,10 @@ bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now)
         any = any || taken > 0;
     }
     pool__scheduler_relist(scheduler, seat);
+    if (any && seat->owed == 0 && seat->state == POOL__SEAT_READY && pool__is_linked(&seat->link)) {
+        pool__list_remove(&seat->link); /* not first in line for what was just taken from it */
+        pool__list_append(&scheduler->idle, &seat->link);
+    }
     return any;
 }
 
@@ -142,6 +149,7 @@ static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct poo
         if (!sane)
             distrust(scheduler, seat);
         if (run->done == run->count) {
+            scheduler->actions->unsend(scheduler->host, seat, batch);
             pool__seat_release(seat, batch);
             pool__run_free(run);
         }
@@ -158,9 +166,10 @@ static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
 
     for (batch = seat->head; batch != seat->sent + 1; batch++) {
         const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-        struct pool__place place;
+        struct pool__place place = pool__board_running(seat->board);
 
-        if (run == NULL || run->job != job)
+        /* one that lies before the running batch has ended: its result is on its way, and the word belongs to another */
+        if (run == NULL || run->job != job || (pool__seat_is_running(seat) && batch < place.batch))
             continue;
         place.batch = batch;
         place.offset = run->count - 1;

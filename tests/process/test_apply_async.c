@@ -173,6 +173,25 @@ static void items_of_maps_do_not_count(void **state)
     pool_destroy(pool);
 }
 
+/* Nor do they make room: while the one worker runs an item, as many tasks wait as may, and no more. */
+static void the_limit_holds_while_a_map_runs(void **state)
+{
+    (void)state;
+    struct pool_options options = {.queue_limit = 2};
+    struct pool *pool = made(pool_create(1, &options));
+    struct gated orders[3];
+    memset(orders, 0, sizeof orders);
+    struct pool_future *map = made(pool_map_async(pool, task_gated, POOL_ARRAY(orders), NULL, 0, NULL)), *waiting[20];
+    assert_true(gate_wait_arrived(&ground->gate[0], 1));
+    size_t count = fill(pool, waiting, 20);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(count, 2);
+    gate_open(&ground->gate[0]);
+    release(&map, 1);
+    release(waiting, count);
+    pool_destroy(pool);
+}
+
 struct submitter {
     struct pool *pool;
     struct pool_future *future;
@@ -331,6 +350,7 @@ int main(void)
         PROCESS_TEST(after_the_end_nothing_is_taken),
         PROCESS_TEST(at_the_limit_try_submit_refuses),
         PROCESS_TEST(items_of_maps_do_not_count),
+        PROCESS_TEST(the_limit_holds_while_a_map_runs),
         PROCESS_TEST(a_submitter_waits_for_room),
         PROCESS_TEST(a_submitter_wakes_when_the_pool_ends),
         PROCESS_TEST(a_cancelled_task_makes_room),

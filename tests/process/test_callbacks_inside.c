@@ -238,6 +238,91 @@ static void destroyed_in_a_callback(void **state)
     assert_true(audit_wait_alone(5000));
 }
 
+/* Waits on another pool are allowed; whatever callbacks run in there, waits on the callback's own pool stay refused. */
+struct neighbours {
+    struct pool *own, *quiet;
+    struct pool_future *pending;
+    atomic_int ready, inner, calls;
+    enum pool_status applied, waited;
+};
+
+static void note_inner(void *user, const struct pool_result *result)
+{
+    struct neighbours *neighbours = user;
+    (void)result;
+    atomic_fetch_add(&neighbours->inner, 1);
+}
+
+static void use_the_neighbour(void *user, const struct pool_result *result)
+{
+    struct neighbours *neighbours = user;
+    struct pool_job job = {.callback = note_inner, .user = neighbours};
+    (void)result;
+    counter_wait(&neighbours->ready, 1);
+    struct pool_future *future = pool_apply_async(neighbours->quiet, task_nothing, NULL, 0, &job);
+    neighbours->applied = pool_future_wait(future, 10000);
+    pool_dispatch(neighbours->quiet);
+    pool_future_free(future);
+    neighbours->waited = pool_future_wait(neighbours->pending, 0);
+    atomic_fetch_add(&neighbours->calls, 1);
+}
+
+static void another_pool_may_be_waited_for(void **state)
+{
+    (void)state;
+    struct pool_options options = {.flags = POOL_NO_THREAD};
+    struct neighbours neighbours = {.quiet = made(pool_create(1, &options)), .own = made(pool_create(1, NULL))};
+    struct pool_job job = {.callback = use_the_neighbour, .user = &neighbours};
+    pool_future_free(made(pool_apply_async(neighbours.own, task_nothing, NULL, 0, &job)));
+    neighbours.pending = start_gated(neighbours.own, 0, 1, NULL);
+    atomic_store(&neighbours.ready, 1);
+    assert_true(counter_wait(&neighbours.calls, 1));
+    assert_status(neighbours.applied, POOL_OK);
+    assert_int_equal(atomic_load(&neighbours.inner), 1);
+    assert_status(neighbours.waited, POOL_INVALID);
+    gate_open(&ground->gate[0]);
+    release(&neighbours.pending, 1);
+    pool_destroy(neighbours.own);
+    pool_destroy(neighbours.quiet);
+}
+
+/* What a progress call belongs to may be freed in it: it is the last one. */
+struct given_up {
+    struct pool_iterator *iterator;
+    struct pool_future *map;
+    atomic_int ready, calls;
+};
+
+static void give_up(void *user, size_t done, size_t total)
+{
+    struct given_up *given_up = user;
+    (void)done;
+    (void)total;
+    counter_wait(&given_up->ready, 1);
+    if (atomic_fetch_add(&given_up->calls, 1) > 0)
+        return;
+    pool_iterator_free(given_up->iterator);
+    pool_future_free(given_up->map);
+}
+
+static void freed_in_a_progress_call(void **state)
+{
+    (void)state;
+    for (int iterate = 0; iterate < 2; iterate++) {
+        struct pool *pool = made(pool_create(2, NULL));
+        struct given_up given_up = {.iterator = NULL};
+        struct pool_job job = {.progress = give_up, .progress_user = &given_up};
+        if (iterate)
+            given_up.iterator = made(pool_imap(pool, task_nothing, pool_items(NULL, 1000, 0), &job));
+        else
+            given_up.map = made(pool_map_async(pool, task_nothing, pool_items(NULL, 1000, 0), NULL, 0, &job));
+        atomic_store(&given_up.ready, 1);
+        assert_true(counter_wait(&given_up.calls, 1));
+        close_and_join(pool);
+        assert_int_equal(atomic_load(&given_up.calls), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +331,8 @@ int main(void)
         PROCESS_TEST(in_callbacks_a_full_queue_refuses),
         PROCESS_TEST(callbacks_may_end_the_pool),
         PROCESS_TEST(destroyed_in_a_callback),
+        PROCESS_TEST(another_pool_may_be_waited_for),
+        PROCESS_TEST(freed_in_a_progress_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "../support/audit.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
+#include "../support/well.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -112,7 +113,7 @@ static void terminate_does_not_ask(void **state)
 }
 
 /* A thread that stands in one of the waits while the pool ends. */
-enum wait { IN_GET, IN_WAIT, IN_ANY, IN_ALL, IN_APPLY, IN_MAP, IN_NEXT, IN_JOIN, WAITS };
+enum wait { IN_GET, IN_WAIT, IN_ANY, IN_ALL, IN_APPLY, IN_MAP, IN_ENDLESS_MAP, IN_NEXT, IN_JOIN, WAITS };
 
 struct waiter {
     enum wait    kind;
@@ -123,11 +124,19 @@ struct waiter {
     enum pool_status status, own;
 };
 
+static int arrive(struct pool_task *task)
+{
+    (void)task;
+    atomic_fetch_add(&ground->gate[0].arrived, 1);
+    return 0;
+}
+
 static void *wait_for_the_end(void *argument)
 {
     struct waiter *waiter = argument;
     struct gated order = {.gate = 0}, orders[10] = {{.gate = 0}};
     const struct pool_result *result = NULL;
+    struct well well = well_new(-1, 0);
     size_t which;
     atomic_store(&waiter->entered, 1);
     switch (waiter->kind) {
@@ -152,6 +161,9 @@ static void *wait_for_the_end(void *argument)
         break;
     case IN_MAP:
         waiter->own = waiter->status = pool_map(waiter->pool, task_gated, POOL_ARRAY(orders), NULL, 0, NULL);
+        break;
+    case IN_ENDLESS_MAP:
+        waiter->own = waiter->status = pool_map(waiter->pool, arrive, well_source(&well), NULL, 0, NULL);
         break;
     case IN_NEXT:
         while ((waiter->status = pool_iterator_next(waiter->iterator, POOL_FOREVER, &result)) == POOL_OK)
@@ -211,6 +223,44 @@ static void every_waiter_wakes(void **state)
             if (!destroy)
                 pool_destroy(pool);
         }
+}
+
+/* The source of a map ends the pool that reads it. */
+struct saboteur {
+    struct pool *pool;
+    int left, end;
+};
+
+static int draw_and_end(void *context, const void **item, size_t *size)
+{
+    struct saboteur *saboteur = context;
+    if (saboteur->left-- == 0) {
+        if (saboteur->end == 0)
+            pool_terminate(saboteur->pool);
+        else if (saboteur->end == 1)
+            pool_stop(saboteur->pool);
+        else
+            pool_close(saboteur->pool);
+    }
+    if (saboteur->left < -20)
+        return 0;
+    *item = &saboteur->left;
+    *size = sizeof saboteur->left;
+    return 1;
+}
+
+static void ended_by_a_maps_own_source(void **state)
+{
+    (void)state;
+    static const enum pool_status expected[] = {POOL_TERMINATED, POOL_CANCELLED, POOL_OK};
+    for (int end = 0; end < 3; end++) {
+        struct pool *pool = made(pool_create(2, NULL));
+        struct saboteur saboteur = {.pool = pool, .left = 40, .end = end};
+        assert_status(pool_map(pool, task_nothing, pool_generate(draw_and_end, &saboteur), NULL, 0, NULL),
+                      expected[end]);
+        assert_status(pool_join(pool, POOL_FOREVER), POOL_OK);
+        pool_destroy(pool);
+    }
 }
 
 /* At whatever instant: a waiter and one who destroys. */
@@ -376,6 +426,7 @@ int main(void)
         PROCESS_TEST(after_join_no_worker_lives),
         PROCESS_TEST(terminate_does_not_ask),
         PROCESS_TEST(every_waiter_wakes),
+        PROCESS_TEST(ended_by_a_maps_own_source),
         PROCESS_TEST(destroyed_at_any_instant),
         PROCESS_TEST(several_threads_may_join),
         PROCESS_TEST(each_call_in_each_state),

@@ -313,6 +313,23 @@ static void all_of_many(void **state)
     pool_destroy(pool);
 }
 
+static void futures_of_two_pools(void **state)
+{
+    (void)state;
+    struct pool *one = made(pool_create(1, NULL)), *other = made(pool_create(1, NULL));
+    struct pool_future *futures[2] = {start_gated(one, 0, 1, NULL), start_gated(other, 1, 2, NULL)};
+    size_t which;
+    assert_status(pool_wait_any(futures, 2, 0, &which), POOL_INVALID);
+    assert_status(pool_wait_all(futures, 2, 20), POOL_TIMEOUT);
+    gate_open(&ground->gate[0]);
+    assert_status(pool_wait_all(futures, 2, 20), POOL_TIMEOUT);
+    gate_open(&ground->gate[1]);
+    assert_status(pool_wait_all(futures, 2, POOL_FOREVER), POOL_OK);
+    release(futures, 2);
+    pool_destroy(one);
+    pool_destroy(other);
+}
+
 static void futures_live_longer_than_their_pool(void **state)
 {
     (void)state;
@@ -405,6 +422,7 @@ int main(void)
         PROCESS_TEST(cancel_and_start_agree),
         PROCESS_TEST(the_first_of_many),
         PROCESS_TEST(all_of_many),
+        PROCESS_TEST(futures_of_two_pools),
         PROCESS_TEST(futures_live_longer_than_their_pool),
         PROCESS_TEST(free_keeps_errno),
         PROCESS_TEST(times_are_told),

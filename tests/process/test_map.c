@@ -205,6 +205,8 @@ static void a_generator_without_results(void **state)
         for (size_t i = 0; i < 2500; i++)
             assert_int_equal(atomic_load(&ground->started[i]), 1);
         assert_int_equal(atomic_load(&well.drawn), 2500);
+        assert_false(well.other_thread); /* read by the thread that is in pool_map(), and by no other */
+        assert_int_equal(atomic_load(&well.twice), 0);
     }
     struct well none = well_new(0, 0);
     assert_status(pool_map(pool, count_own_value, well_source(&none), NULL, 0, NULL), POOL_OK);
@@ -252,6 +254,19 @@ static void lines_of_a_file(void **state)
     assert_int_equal(atomic_load(&ground->count[1]), 501);
     assert_true(feof(file));
     fclose(file);
+    pool_destroy(pool);
+}
+
+static void lines_that_cannot_be_read(void **state)
+{
+    (void)state;
+    FILE *directory = fopen("/", "r");
+    if (!directory)
+        skip(); /* some systems do not even open one */
+    struct pool *pool = made(pool_create(1, NULL));
+    assert_status(pool_map(pool, add_line_length, pool_lines(directory), NULL, 0, NULL), POOL_FAILED);
+    assert_true(*pool_error());
+    fclose(directory);
     pool_destroy(pool);
 }
 
@@ -416,6 +431,7 @@ int main(void)
         PROCESS_TEST(a_generator_without_results),
         PROCESS_TEST(a_generator_that_fails),
         PROCESS_TEST(lines_of_a_file),
+        PROCESS_TEST(lines_that_cannot_be_read),
         PROCESS_TEST(wrong_calls_are_refused),
         PROCESS_TEST(every_item_sees_the_shared_bytes),
         PROCESS_TEST(large_results_each_in_its_place),

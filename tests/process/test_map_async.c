@@ -196,6 +196,34 @@ static void a_map_that_has_not_begun_is_cancelled_whole(void **state)
     assert_int_equal(atomic_load(&ground->started[1]), 0);
 }
 
+static int fail_or_wait(struct pool_task *task)
+{
+    if (task->index == 0)
+        return pool_fail(task, 4, "the first item fails");
+    return task_square_behind_gate_0(task);
+}
+
+/* A cancel that has said POOL_OK stays POOL_CANCELLED, whatever had failed before. */
+static void a_cancel_is_the_last_word(void **state)
+{
+    (void)state;
+    prepare();
+    struct pool *pool = made(pool_create(1, NULL));
+    struct pool_job job = {.keep_going = true, .statuses = statuses};
+    struct pool_future *map = made(pool_map_async(pool, fail_or_wait, POOL_ARRAY(values), out, sizeof out[0], &job));
+    assert_true(gate_wait_arrived(&ground->gate[0], 1));
+    assert_status(pool_future_cancel(map, false), POOL_OK);
+    gate_open(&ground->gate[0]);
+    const struct pool_result *result;
+    assert_status(pool_future_get(map, POOL_FOREVER, &result), POOL_CANCELLED);
+    assert_status(statuses[0], POOL_FAILED);
+    assert_status(statuses[1], POOL_OK);
+    for (size_t i = 2; i < COUNT; i++)
+        assert_status(statuses[i], POOL_CANCELLED);
+    pool_future_free(map);
+    close_and_join(pool);
+}
+
 /*
  * Freed while one item stands at the gate and the rest waits: the arrays are overwritten at once, and must then stay as
  * they are, though the running item still ends.
@@ -304,6 +332,7 @@ int main(void)
         PROCESS_TEST(wrong_calls_make_no_future),
         PROCESS_TEST(a_cancelled_map),
         PROCESS_TEST(a_map_that_has_not_begun_is_cancelled_whole),
+        PROCESS_TEST(a_cancel_is_the_last_word),
         PROCESS_TEST(freed_early_its_arrays_are_left_alone),
         PROCESS_TEST(freed_early_with_bytes_on_their_way),
         PROCESS_TEST(several_maps_at_once),

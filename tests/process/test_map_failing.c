@@ -1,6 +1,7 @@
 /* Maps whose items fail: which status is told, what becomes of the others, keep_going, statuses. */
 #include "../support/audit.h"
 #include "../support/tasks.h"
+#include "../support/well.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -189,6 +190,36 @@ static void a_failure_stops_the_map(void **state)
     pool_destroy(pool);
 }
 
+static int fail_from_fifty_on(struct pool_task *task)
+{
+    if (task->index >= 50)
+        return pool_fail(task, (int)task->index, "item %zu is too much", task->index);
+    atomic_fetch_add(&ground->count[0], 1);
+    return 0;
+}
+
+/* A source without end ends with the first failure; with keep_going one of some length is read to its end. */
+static void a_failure_ends_a_generator(void **state)
+{
+    (void)state;
+    struct pool *pool = made(pool_create(2, NULL));
+    for (size_t c = 0; c < CHUNKS; c++) {
+        ground_make();
+        struct well endless = well_new(-1, 0), hundred = well_new(100, 0);
+        struct pool_job job = {.chunk = chunks[c]};
+        assert_status(pool_map(pool, fail_from_fifty_on, well_source(&endless), NULL, 0, &job), POOL_FAILED);
+        assert_error_has("is too much");
+        assert_in_range(atomic_load(&ground->count[0]), 0, 50);
+        job.keep_going = true;
+        atomic_store(&ground->count[0], 0);
+        assert_status(pool_map(pool, fail_from_fifty_on, well_source(&hundred), NULL, 0, &job), POOL_FAILED);
+        assert_error_has("item 50 is too much");
+        assert_int_equal(atomic_load(&hundred.drawn), 100);
+        assert_int_equal(atomic_load(&ground->count[0]), 50);
+    }
+    pool_destroy(pool);
+}
+
 static int shrink_some(struct pool_task *task)
 {
     long value = (long)task->index;
@@ -306,6 +337,7 @@ int main(void)
         PROCESS_TEST(the_lowest_failure_is_told),
         PROCESS_TEST(a_failure_counts_more_than_what_it_cancelled),
         PROCESS_TEST(a_failure_stops_the_map),
+        PROCESS_TEST(a_failure_ends_a_generator),
         PROCESS_TEST(a_result_of_another_size_is_its_items_failure),
         PROCESS_TEST(of_a_chunk_only_the_guilty_pay),
         PROCESS_TEST(the_future_names_item_and_code),

@@ -1,6 +1,7 @@
 /* pool_stop(): what runs may finish, what is done is kept, and a signal handler may call it. */
 #include "../support/audit.h"
 #include "../support/tasks.h"
+#include "../support/well.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -67,7 +68,8 @@ static int interrupt_the_host(struct pool_task *task)
 {
     pid_t host;
     memcpy(&host, task->shared, sizeof host);
-    atomic_fetch_add(&ground->started[task->index], 1);
+    if (task->index < GROUND_ITEMS)
+        atomic_fetch_add(&ground->started[task->index], 1);
     if (task->index == 300)
         kill(host, SIGUSR1);
     if (task->index > 300)
@@ -114,6 +116,48 @@ static void stopped_by_a_signal_handler(void **state)
     free(statuses);
 }
 
+/* Item 300 of a source without end. */
+static void an_endless_map_is_stopped(void **state)
+{
+    (void)state;
+    struct sigaction action, old;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = stop_on_signal;
+    sigaction(SIGUSR1, &action, &old);
+    pid_t self = getpid();
+    struct well well = well_new(-1, 0);
+    stopped_pool = made(pool_create(2, NULL));
+    struct pool_job job = {.shared = &self, .shared_size = sizeof self};
+    assert_status(pool_map(stopped_pool, interrupt_the_host, well_source(&well), NULL, 0, &job), POOL_CANCELLED);
+    assert_status(pool_join(stopped_pool, POOL_FOREVER), POOL_OK);
+    pool_destroy(stopped_pool);
+    sigaction(SIGUSR1, &old, NULL);
+    assert_int_equal(atomic_load(&ground->started[300]), 1);
+}
+
+/* What is done comes out, what was not started as POOL_CANCELLED, and then the iteration has ended. */
+static void an_iteration_is_stopped(void **state)
+{
+    (void)state;
+    struct pool *pool = made(pool_create(2, NULL));
+    struct well well = well_new(-1, 0);
+    struct pool_iterator *iterator = made(pool_imap(pool, task_square, well_source(&well), NULL));
+    const struct pool_result *result;
+    for (int i = 0; i < 50; i++)
+        assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_OK);
+    pool_stop(pool);
+    enum pool_status status;
+    for (size_t i = 50; (status = pool_iterator_next(iterator, POOL_FOREVER, &result)) == POOL_OK; i++) {
+        assert_int_equal(result->index, i);
+        if (result->status != POOL_OK)
+            assert_status(result->status, POOL_CANCELLED);
+    }
+    assert_status(status, POOL_END);
+    assert_status(pool_join(pool, POOL_FOREVER), POOL_OK);
+    pool_iterator_free(iterator);
+    pool_destroy(pool);
+}
+
 static void stop_with_nothing_waiting(void **state)
 {
     (void)state;
@@ -129,6 +173,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(stop_keeps_what_runs),
         PROCESS_TEST(stopped_by_a_signal_handler),
+        PROCESS_TEST(an_endless_map_is_stopped),
+        PROCESS_TEST(an_iteration_is_stopped),
         PROCESS_TEST(stop_with_nothing_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

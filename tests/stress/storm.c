@@ -41,11 +41,11 @@ static void *kill_workers(void *argument)
     struct timespec pause = {.tv_nsec = storm->pause_us * 1000};
 
     while (!atomic_load(&storm->over)) {
-        pid_t pids[4 * WORKERS];
+        pid_t pids[4 * WORKERS] = {0};
         size_t count = pool_worker_pids(storm->pool, pids, 4 * WORKERS);
-        size_t first = count > 0 && !storm->all ? dice_throw(&dice, (uint32_t)count) : 0;
-        for (size_t i = first; i < (storm->all || count == 0 ? count : first + 1); i++)
-            if (pids[i] > 0 && kill(pids[i], SIGKILL) == 0)
+        size_t victim = dice_throw(&dice, WORKERS); /* where fewer live, fewer die */
+        for (size_t i = 0; i < count; i++)
+            if ((i == victim || storm->all) && pids[i] > 0 && kill(pids[i], SIGKILL) == 0)
                 storm->kills++;
         nanosleep(&pause, NULL);
     }

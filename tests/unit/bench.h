@@ -128,7 +128,14 @@ static inline bool bench_spawn(void *host, struct pool__seat *seat)
     return true;
 }
 
-static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_stop, bench_kill, bench_spawn, bench_look};
+static inline void bench_unsend(void *host, struct pool__seat *seat, uint32_t batch)
+{
+    (void)host;
+    (void)seat;
+    (void)batch;
+}
+
+static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_unsend, bench_stop, bench_kill, bench_spawn, bench_look};
 
 /* ---- events */
 

@@ -1,8 +1,11 @@
 /*
- * sim_worker - a worker as a step machine, for the simulated world of world.h: it does to its board what children/worker.c does, in the order of rule 1, one store or one system call a step.
+ * sim_worker - a worker as a step machine, for the simulated world of world.h: it does to its board what
+ * children/worker.c does, in the order of rule 1, one store or one system call a step.
  *
- * The task pipe is a ring of frames: [from, fetched) are in the worker's input buffer, [fetched, to) in the pipe. The result stream is a ring of records, counted from the life's first: those below `staged` are
- * published on the board, those below `piped` were written to the pipe, those below `read` were read from it, those below `received` the host knows, from the pipe or from the board.
+ * The task pipe is a ring of frames: [from, fetched) are in the worker's input buffer, [fetched, to) in the pipe. The
+ * result stream is a ring of records, counted from the life's first: those below `staged` are published on the board,
+ * those below `piped` were written to the pipe, those below `read` were read from it, those below `received` the host
+ * knows, from the pipe or from the board.
  */
 #ifndef TEST_SIM_WORKER_H
 #define TEST_SIM_WORKER_H
@@ -21,6 +24,8 @@ struct sim_item {
     uint8_t starts, published; /* by workers that are no liars */
     uint8_t tainted;           /* was with a liar */
     uint8_t outcome; /* 0: none yet, else 1 + enum pool_status */
+    uint8_t seat;    /* where it was sent last, from 1 */
+    uint32_t life;
 };
 
 /* What an item does when it is run. */

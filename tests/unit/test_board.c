@@ -98,7 +98,10 @@ static void batches_do_not_meet(void **state)
         assert_int_equal(claim_all(batch), batch == 2 ? 0 : batch);
 }
 
-/* Rule 3: a worker that still thinks of an old batch gets nothing of the new one that has its entry, though the numbers in the word may be the same. */
+/*
+ * Rule 3: a worker that still thinks of an old batch gets nothing of the new one that has its entry, though the
+ * numbers in the word may be the same.
+ */
 static void a_reused_entry_is_another_one(void **state)
 {
     uint32_t old = 5, new = 5 + POOL__FLIGHT, end = 10, offset, claimed;

@@ -187,7 +187,10 @@ static void what_runs_is_what_is_marked(void **state)
     assert_false(pool__seat_is_running(&seat));
 }
 
-/* Its result was taken before the worker came to say DONE: it runs nothing. Else its last items would be stolen, given to it and stolen again. */
+/*
+ * Its result was taken before the worker came to say DONE: it runs nothing. Else its last items would be stolen,
+ * given to it and stolen again.
+ */
 static void an_item_with_an_outcome_does_not_run(void **state)
 {
     (void)state;

@@ -1,6 +1,7 @@
 /*
- * Large worlds (world.h) at random: up to 16 workers, some thousand items in jobs of all kinds, deaths at any moment, workers that fail to start or hang, full pipes, resize, cancel, close, terminate, and workers that
- * scribble on their boards and send nonsense. Promises are then kept for all items that were never with one of these.
+ * Large worlds (world.h) at random: up to 16 workers, some thousand items in jobs of all kinds, deaths at any moment,
+ * workers that fail to start or hang, full pipes, resize, cancel, close, terminate, and workers that scribble on
+ * their boards and send nonsense. Promises are then kept for all items that were never with one of these.
  *
  * Each world comes from a seed. PROCPOOL_SCALE makes more worlds; PROCPOOL_SEED=n runs that one only.
  */

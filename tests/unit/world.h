@@ -1,6 +1,8 @@
 /*
- * world - a pool without processes: the scheduler, staffing, seats and boards that ship, among simulated workers (sim_worker.h), a simulated zygote and a clock that is moved by hand. What can happen next is a list of
- * choices; a driver takes one after another (test_explorer.c all of them, test_simulator.c some at random). The host's part repeats what engine/engine.c, delivery.c and ending.c do at each event.
+ * world - a pool without processes: the scheduler, staffing, seats and boards that ship, among simulated workers
+ * (sim_worker.h), a simulated zygote and a clock that is moved by hand. What can happen next is a list of choices; a
+ * driver takes one after another (test_explorer.c all of them, test_simulator.c some at random). The host's part
+ * repeats what engine/engine.c, delivery.c and ending.c do at each event.
  *
  * A promise that is seen to be broken becomes the world's complaint, and stops it.
  */
@@ -17,7 +19,7 @@
 
 #define WORLD_SEATS 16u
 #define WORLD_JOBS 40u
-#define WORLD_HORIZON (1500 * POOL__MS) /* a timer later than that is for workers that hang */
+#define WORLD_HORIZON (15000 * POOL__MS) /* a timer later than that is for workers that hang */
 
 enum choice_kind {
     STEP,      /* a worker takes its next step */
@@ -177,6 +179,29 @@ static inline bool world_can_send(void *host, const struct pool__seat *seat, con
     return !worker->wants_room;
 }
 
+/* Is there another seat than this that has nothing to do? */
+static inline bool another_is_idle(const struct world *world, const struct pool__seat *seat)
+{
+    const struct pool__link *link;
+
+    for (link = world->scheduler.idle.next; link != &world->scheduler.idle; link = link->next)
+        if (link != &seat->link && !world->workers[pool__holder(link, struct pool__seat, link)->index].wants_room)
+            return true;
+    return false;
+}
+
+static inline void note_sent(struct world *world, const struct pool__seat *seat, struct sim_item *item)
+{
+    if (item->outcome != 0)
+        complain(world, "an item is sent that has an outcome");
+    if (item->seat == seat->index + 1 && item->life == seat->life && another_is_idle(world, seat))
+        complain(world, "an item goes back to the worker that it was taken from");
+    item->seat = (uint8_t)(seat->index + 1);
+    item->life = seat->life;
+    if (world->workers[seat->index].liar)
+        item->tainted = 1;
+}
+
 static inline void world_send(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run)
 {
     struct world *world = host;
@@ -187,14 +212,12 @@ static inline void world_send(void *host, struct pool__seat *seat, uint32_t batc
 
     if (seat->state != POOL__SEAT_READY)
         complain(world, "a batch for a worker that takes none");
+    if (run->job->withdrawn)
+        complain(world, "an item of a withdrawn job is sent");
     if (run->count == 0 || run->done != 0 || run->first + run->count > job->count)
         complain(world, "a batch of items that are not");
-    for (i = 0; i < run->count; i++) {
-        if (job->items[run->first + i].outcome != 0)
-            complain(world, "an item is sent that has an outcome");
-        if (worker->liar)
-            job->items[run->first + i].tainted = 1;
-    }
+    for (i = 0; i < run->count; i++)
+        note_sent(world, seat, &job->items[run->first + i]);
     if (job->functions != NULL)
         frame.functions = job->functions + run->first;
     sim_send_frame(worker, frame);
@@ -299,271 +322,13 @@ static inline void world_look(void *host, struct pool__seat *seat)
     atomic_store(&seat->board->hurry, 1);
 }
 
-static const struct pool__actions world_actions = {world_can_send, world_send, world_stop, world_kill, world_spawn, world_look};
-
-/* ---- what follows from an event */
-
-static inline void world_abandon(struct world *world, enum pool_status status)
+static inline void world_unsend(void *host, struct pool__seat *seat, uint32_t batch)
 {
-    unsigned i;
-
-    world->aborting = world->closed = true;
-    for (i = 0; i < world->scheduler.limit; i++)
-        pool__scheduler_empty_seat(&world->scheduler, &world->scheduler.seats[i]);
-    pool__scheduler_drop_all(&world->scheduler, status, 0, NULL);
-    pool__staffing_abort(&world->scheduler, 1000 * POOL__MS, world->now);
+    (void)host;
+    (void)seat;
+    (void)batch;
 }
 
-static inline void withdraw_job(struct world *world, struct world_job *job, bool ask)
-{
-    job->cancelled = true;
-    pool__scheduler_withdraw(&world->scheduler, &job->job, POOL_CANCELLED, ask);
-}
-
-static inline void world_settle(struct world *world)
-{
-    struct pool__scheduler *scheduler = &world->scheduler;
-    unsigned i;
-
-    for (i = 0; i < world->submitted; i++) {
-        if (world->jobs[i].unwanted && !world->jobs[i].job.withdrawn && world->jobs[i].left > 0)
-            withdraw_job(world, &world->jobs[i], false);
-    }
-    pool__scheduler_look(scheduler, world->now);
-    pool__scheduler_dispatch(scheduler, world->now);
-    if (world->restaff || scheduler->ending || world->now >= scheduler->staff_at) {
-        world->restaff = false;
-        pool__staffing_adjust(scheduler, world->now);
-        pool__scheduler_dispatch(scheduler, world->now);
-    }
-    if (pool__staffing_hopeless(scheduler) && !world->broken) {
-        if (!world->plan->may_break)
-            complain(world, "a pool without bad starts is broken");
-        world->broken = true;
-        world_abandon(world, POOL_BROKEN);
-    }
-    if (world->closed && !scheduler->ending)
-        pool__staffing_end(scheduler, world->now);
-}
-
-static inline uint64_t next_timer(const struct world *world)
-{
-    uint64_t next = world->scheduler.staff_at;
-
-    return world->scheduler.owed > 0 ? pool__earlier(next, world->scheduler.look_at) : next;
-}
-
-static inline void life_over(struct world *world, struct pool__seat *seat)
-{
-    struct sim_worker *worker = worker_at(world, seat);
-    struct pool__death death = {true, worker->status, false};
-
-    deliver_until(world, seat, worker->piped);
-    deliver_until(world, seat, worker->staged);
-    death.announced = worker->announced;
-    pool__scheduler_gone(&world->scheduler, seat, &death, world->now);
-    pool__staffing_left(&world->scheduler, seat, &death, world->now);
-    worker->forked = false;
-    world->restaff = true;
-}
-
-static inline void terminate(struct world *world)
-{
-    unsigned i;
-
-    for (i = 0; i < world->scheduler.limit; i++)
-        if (world->scheduler.seats[i].board != NULL && world->scheduler.seats[i].owed > 0)
-            deliver_until(world, &world->scheduler.seats[i], world->workers[i].staged);
-    world->terminated = true;
-    world_abandon(world, POOL_TERMINATED);
-}
-
-static inline void submit(struct world *world)
-{
-    struct world_job *job = &world->jobs[world->submitted++];
-
-    job->job.end = job->count;
-    pool__scheduler_submit(&world->scheduler, &job->job);
-}
-
-/* ---- a world's life */
-
-static inline void world_begin(struct world *world, const struct world_plan *plan)
-{
-    unsigned i;
-
-    memset(world, 0, sizeof *world);
-    world->plan = plan;
-    world->now = 1000 * POOL__MS;
-    world->deaths_left = plan->deaths;
-    world->bad_starts_left = plan->bad_starts;
-    world->refusals_left = plan->refusals;
-    world->boards = aligned_alloc(64, plan->limit * sizeof *world->boards);
-    if (world->boards == NULL || !pool__scheduler_init(&world->scheduler, &world_actions, world, plan->limit))
-        abort();
-    world->scheduler.size = plan->workers;
-    world->scheduler.tasks_per_worker = plan->tasks_per_worker;
-    world->scheduler.start_timeout = plan->start_timeout != 0 ? plan->start_timeout : 60000 * POOL__MS;
-    world->scheduler.stop_timeout = plan->stop_timeout != 0 ? plan->stop_timeout : 60000 * POOL__MS;
-    for (i = 0; i < plan->job_count; i++) {
-        struct world_job *job = &world->jobs[i];
-
-        pool__job_init(&job->job, &world_owner, NULL, 8);
-        job->world = world;
-        job->job.lone = plan->jobs[i].lone;
-        job->job.chunk = plan->jobs[i].chunk;
-        job->keep_going = plan->jobs[i].keep_going || job->job.lone;
-        job->count = job->left = plan->jobs[i].items;
-        job->functions = plan->jobs[i].functions;
-        job->items = calloc(job->count, sizeof *job->items);
-        if (job->items == NULL)
-            abort();
-    }
-    if (plan->at_once)
-        while (world->submitted < plan->job_count)
-            submit(world);
-    pool__staffing_adjust(&world->scheduler, world->now);
-}
-
-static inline void world_end(struct world *world)
-{
-    unsigned i;
-
-    pool__scheduler_drop_all(&world->scheduler, POOL_TERMINATED, 0, NULL); /* where a complaint has stopped it in the middle */
-    for (i = 0; i < world->plan->job_count; i++)
-        free(world->jobs[i].items);
-    pool__scheduler_free(&world->scheduler);
-    free(world->boards);
-}
-
-static inline void add_choice(struct choice *choices, unsigned *count, enum choice_kind kind, unsigned which)
-{
-    choices[*count].kind = kind;
-    choices[(*count)++].which = which;
-}
-
-/* What will happen by itself, sooner or later. */
-static inline unsigned world_must(const struct world *world, struct choice *choices)
-{
-    unsigned count = 0, i;
-
-    for (i = 0; i < world->scheduler.limit; i++) {
-        const struct sim_worker *worker = &world->workers[i];
-
-        if (!worker->forked)
-            continue;
-        if (sim_worker_can_step(worker))
-            add_choice(choices, &count, STEP, i);
-        if (worker->read < worker->piped && !worker->poisoned)
-            add_choice(choices, &count, HEAR, i);
-        if (worker->wants_room && !worker->dead && pipe_has_room(world, worker))
-            add_choice(choices, &count, ROOM, i);
-        if (worker->kill_sent && !worker->dead)
-            add_choice(choices, &count, KILLED, i);
-        if (worker->dead)
-            add_choice(choices, &count, EXITED, i);
-    }
-    if (world->submitted < world->plan->job_count && !world->closed)
-        add_choice(choices, &count, SUBMIT, 0);
-    if (next_timer(world) < world->now + WORLD_HORIZON)
-        add_choice(choices, &count, TICK, 0);
-    return count;
-}
-
-/* What others may do to it. */
-static inline unsigned world_may(const struct world *world, struct choice *choices)
-{
-    unsigned count = 0, i;
-
-    for (i = 0; world->deaths_left > 0 && i < world->scheduler.limit; i++)
-        if (world->workers[i].forked && !world->workers[i].dead)
-            add_choice(choices, &count, DIE, i);
-    for (i = 0; world->plan->cancels && !world->aborting && i < world->submitted; i++)
-        if (!world->jobs[i].cancelled && world->jobs[i].left > 0)
-            add_choice(choices, &count, CANCEL, i);
-    if (world->plan->closes && !world->closed)
-        add_choice(choices, &count, CLOSE, 0);
-    if (world->plan->terminates && !world->aborting)
-        add_choice(choices, &count, TERMINATE, 0);
-    if (world->plan->resize_to != 0 && !world->resized && !world->closed)
-        add_choice(choices, &count, RESIZE, 0);
-    return count;
-}
-
-/* The pipe's next record; it may be known from the board. */
-static inline void hear(struct world *world, struct pool__seat *seat)
-{
-    struct sim_worker *worker = worker_at(world, seat);
-
-    if (++worker->read > worker->received)
-        deliver_until(world, seat, worker->read);
-    else
-        pool__scheduler_heard(&world->scheduler, seat, world->now);
-}
-
-static inline void host_event(struct world *world, struct choice choice)
-{
-    struct pool__seat *seat = choice.which < world->scheduler.limit ? &world->scheduler.seats[choice.which] : NULL;
-
-    switch (choice.kind) {
-    case HEAR:
-        hear(world, seat);
-        break;
-    case ROOM:
-        worker_at(world, seat)->wants_room = false;
-        pool__scheduler_has_room(&world->scheduler, seat);
-        break;
-    case EXITED:
-        life_over(world, seat);
-        break;
-    case TICK:
-        world->ticks++;
-        world->now = next_timer(world) > world->now ? next_timer(world) : world->now;
-        break;
-    case SUBMIT:
-        submit(world);
-        break;
-    case CANCEL:
-        withdraw_job(world, &world->jobs[choice.which], true);
-        break;
-    case CLOSE:
-        world->closed = true;
-        break;
-    case TERMINATE:
-        terminate(world);
-        break;
-    case RESIZE:
-        world->resized = true;
-        pool__staffing_resize(&world->scheduler, world->plan->resize_to, world->now);
-        break;
-    default:
-        break;
-    }
-    world_settle(world);
-}
-
-static inline void world_apply(struct world *world, struct choice choice)
-{
-    struct sim_worker *worker = choice.which < WORLD_SEATS ? &world->workers[choice.which] : NULL;
-
-    switch (choice.kind) {
-    case STEP:
-        sim_worker_step(worker, world->now);
-        if (worker->complaint != NULL)
-            complain(world, worker->complaint);
-        break;
-    case DIE:
-        world->deaths_left--;
-        world->deaths++;
-        sim_worker_die(worker, SIGKILL);
-        break;
-    case KILLED:
-        sim_worker_die(worker, SIGKILL);
-        break;
-    default:
-        host_event(world, choice);
-        break;
-    }
-}
+static const struct pool__actions world_actions = {world_can_send, world_send, world_unsend, world_stop, world_kill, world_spawn, world_look};
 
 #endif

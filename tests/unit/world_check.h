@@ -2,7 +2,7 @@
 #ifndef TEST_WORLD_CHECK_H
 #define TEST_WORLD_CHECK_H
 
-#include "world.h"
+#include "world_events.h"
 
 /* ---- always: table and counts agree */
 
