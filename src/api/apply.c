@@ -18,7 +18,10 @@ struct apply {
     size_t out_size;
 };
 
-static struct apply *apply_of(struct pool__job *job) { return (struct apply *)(void *)job; }
+static struct apply *apply_of(struct pool__job *job)
+{
+    return (struct apply *)(void *)job;
+}
 
 /* ---- the engine's questions */
 
@@ -52,7 +55,8 @@ static void ended(struct apply *apply)
 static void finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
 {
     struct apply *apply = apply_of(job);
-    bool in_place = outcome->status == POOL_OK && outcome->data == NULL && apply->out != NULL && outcome->size == apply->out_size;
+    bool in_place =
+        outcome->status == POOL_OK && outcome->data == NULL && apply->out != NULL && outcome->size == apply->out_size;
 
     pool__result_fill(&apply->future.result, outcome, index, true, apply->future.submitted);
     if (in_place)
@@ -61,7 +65,8 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     ended(apply);
 }
 
-static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code,
+                    const char *message)
 {
     struct apply *apply = apply_of(job);
 
@@ -82,7 +87,8 @@ static bool has_room(const void *context)
     unsigned i;
 
     for (i = 0; i < pool->scheduler.size; i++) {
-        const struct pool__run *head = pool->scheduler.seats[i].board != NULL ? pool__seat_head(&pool->scheduler.seats[i]) : NULL;
+        const struct pool__run *head =
+            pool->scheduler.seats[i].board != NULL ? pool__seat_head(&pool->scheduler.seats[i]) : NULL;
 
         most += head == NULL || head->job->lone;
     }
@@ -101,7 +107,8 @@ static enum pool_status wait_for_room(struct pool *pool, const char *call, bool 
     return pool__check_open(pool, call);
 }
 
-static enum pool_status check(pool_function *fn, const void *arg, size_t size, const struct pool_job *job, const char *call, unsigned meaning)
+static enum pool_status check(pool_function *fn, const void *arg, size_t size, const struct pool_job *job,
+                              const char *call, unsigned meaning)
 {
     errno = EINVAL;
     if (fn == NULL)
@@ -166,12 +173,14 @@ static void unmake(struct apply *apply)
     pool__future_drop(&apply->future);
 }
 
-static struct apply *apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size, const struct pool_job *job, int *code)
+static struct apply *apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size,
+                                 const struct pool_job *job, int *code)
 {
     bool may_wait = (job == NULL || !job->try_submit) && pool__has_thread(pool) && !pool__in_callback(pool);
     struct apply *apply;
 
-    if (pool__check_open(pool, "pool_apply_async") != POOL_OK || wait_for_room(pool, "pool_apply_async", may_wait) != POOL_OK) {
+    if (pool__check_open(pool, "pool_apply_async") != POOL_OK ||
+        wait_for_room(pool, "pool_apply_async", may_wait) != POOL_OK) {
         *code = errno;
         return NULL;
     }
@@ -192,13 +201,14 @@ static struct apply *apply_async(struct pool *pool, pool_function *fn, const voi
     return apply;
 }
 
-struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size, const struct pool_job *job)
+struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size,
+                                     const struct pool_job *job)
 {
     struct apply *apply;
     int code = 0;
 
-    if ((pool != NULL && check(fn, arg, size, job, "pool_apply_async", POOL__JOB_CALLBACK) != POOL_OK)
-        || pool__enter(pool, "pool_apply_async", "pool") != POOL_OK)
+    if ((pool != NULL && check(fn, arg, size, job, "pool_apply_async", POOL__JOB_CALLBACK) != POOL_OK) ||
+        pool__enter(pool, "pool_apply_async", "pool") != POOL_OK)
         return NULL;
     apply = apply_async(pool, fn, arg, size, job, &code);
     pool__leave(pool);
@@ -211,16 +221,21 @@ struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const
 
 /* ---- and waiting */
 
-static bool is_done(const void *future) { return ((const struct pool_future *)future)->done; }
+static bool is_done(const void *future)
+{
+    return ((const struct pool_future *)future)->done;
+}
 
 static enum pool_status result_of(const struct apply *apply)
 {
     const struct pool_result *result = &apply->future.result;
 
     if (result->status != POOL_OK)
-        return pool__fail(result->status, "%s", result->message[0] != '\0' ? result->message : pool_status_name(result->status));
+        return pool__fail(result->status, "%s",
+                          result->message[0] != '\0' ? result->message : pool_status_name(result->status));
     if (apply->out != NULL && result->size != apply->out_size)
-        return pool__fail(POOL_BAD_SIZE, "pool_apply: the result has %zu bytes, %zu were asked for", result->size, apply->out_size);
+        return pool__fail(POOL_BAD_SIZE, "pool_apply: the result has %zu bytes, %zu were asked for", result->size,
+                          apply->out_size);
     return POOL_OK;
 }
 
@@ -236,7 +251,8 @@ static enum pool_status apply_and_wait(struct pool *pool, struct apply *apply)
     return status;
 }
 
-enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *arg, size_t size, void *out, size_t out_size, const struct pool_job *job)
+enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *arg, size_t size, void *out,
+                            size_t out_size, const struct pool_job *job)
 {
     enum pool_status status;
     struct apply *apply;

@@ -50,13 +50,13 @@ void pool__leave(struct pool *pool)
     if (--pool->calls == 0)
         pthread_cond_broadcast(&pool->quiet);
     /* a callback that ran on this thread has destroyed the pool; on the callback thread, that sees to it */
-    destroy = pool->destroy_when_returned && pthread_equal(pool->destroyer, pthread_self()) && !pool__in_callback(pool)
-              && !(pool->caller_runs && pthread_equal(pool->caller, pthread_self()));
+    destroy = pool->destroy_when_returned && pthread_equal(pool->destroyer, pthread_self()) &&
+              !pool__in_callback(pool) && !(pool->caller_runs && pthread_equal(pool->caller, pthread_self()));
     if (destroy)
         pool->destroy_when_returned = false;
     pool__unlock(pool);
     if (destroy)
-        pool__destroy_deferred(pool);
+        pool->destroy(pool);
     cancellation_back();
 }
 
@@ -82,8 +82,12 @@ enum pool_status pool__check_open(struct pool *pool, const char *call)
         return POOL_OK;
     errno = EPIPE;
     if (pool->broken)
-        return pool__fail(POOL_BROKEN, "%s: the pool is broken: %s", call, pool->broken_words != NULL ? pool->broken_words : "workers do not stay alive");
-    return pool__fail(POOL_CLOSED, "%s: the pool is %s", call, pool->terminated ? "terminated" : pool->stopped ? "stopped" : "closed");
+        return pool__fail(POOL_BROKEN, "%s: the pool is broken: %s", call,
+                          pool->broken_words != NULL ? pool->broken_words : "workers do not stay alive");
+    return pool__fail(POOL_CLOSED, "%s: the pool is %s", call,
+                      pool->terminated ? "terminated"
+                      : pool->stopped  ? "stopped"
+                                       : "closed");
 }
 
 enum pool_status pool__refuse(const char *call, const char *what)
@@ -116,6 +120,7 @@ enum pool_status pool__check_job(const struct pool_job *job, const char *call, u
     if (job->callback != NULL && (meaning & POOL__JOB_CALLBACK) == 0)
         return wrong(call, "a callback means nothing here: only apply_async and map_async have one");
     if ((job->statuses != NULL || job->keep_going) && (meaning & POOL__JOB_MAP) == 0)
-        return wrong(call, job->keep_going ? "keep_going means nothing outside a map" : "statuses mean nothing outside a map");
+        return wrong(call, job->keep_going ? "keep_going means nothing outside a map"
+                                           : "statuses mean nothing outside a map");
     return POOL_OK;
 }

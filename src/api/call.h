@@ -7,10 +7,11 @@
 #include "engine/engine.h"
 
 /*
- * Takes the lock, unless the pool is NULL or another process's: then the status says so (and errno is EINVAL), with words that name `call`. Thread cancellation is off until pool__leave().
+ * Takes the lock, unless the pool is NULL or another process's: then the status says so (and errno is EINVAL), with
+ * words that name `call`. Thread cancellation is off until pool__leave().
  */
 enum pool_status pool__enter(struct pool *pool, const char *call, const char *object);
-void             pool__leave(struct pool *pool);
+void pool__leave(struct pool *pool);
 
 /* The same for a call that may wait: refused inside a callback of the pool. Timeouts below -1 are refused. */
 enum pool_status pool__enter_to_wait(struct pool *pool, const char *call, const char *object, int timeout_ms);
@@ -20,7 +21,7 @@ enum pool_status pool__check_open(struct pool *pool, const char *call);
 
 /* Which fields of a struct pool_job mean something in this call. */
 #define POOL__JOB_CALLBACK 0x1u
-#define POOL__JOB_MAP 0x2u
+#define POOL__JOB_MAP      0x2u
 enum pool_status pool__check_job(const struct pool_job *job, const char *call, unsigned meaning);
 
 /* Fields that a later version will carry out: refused, never ignored. */

@@ -15,16 +15,19 @@
 #include "engine/role.h"
 #include "engine/staffing.h"
 
-#define START_TIMEOUT 60000u            /* ms, where start_timeout_ms is 0 */
-#define SPARE_BOARDS 4u                 /* for lives whose end is not told yet while the next begins */
-#define FIRST_LIVES (30000 * POOL__MS)  /* the most that the first forks may take, of a very large program */
-#define LAST_LIVES (3000 * POOL__MS)    /* the most that pool_destroy() waits for a zygote that does not answer */
+#define START_TIMEOUT 60000u             /* ms, where start_timeout_ms is 0 */
+#define SPARE_BOARDS  4u                 /* for lives whose end is not told yet while the next begins */
+#define FIRST_LIVES   (30000 * POOL__MS) /* the most that the first forks may take, of a very large program */
+#define LAST_LIVES    (3000 * POOL__MS)  /* the most that pool_destroy() waits for a zygote that does not answer */
 
 /* ---- options */
 
 static const struct pool_options defaults;
 
-static void *wrong(const char *what) { return pool__null(EINVAL, "pool_create: %s", what); }
+static void *wrong(const char *what)
+{
+    return pool__null(EINVAL, "pool_create: %s", what);
+}
 
 static unsigned default_limit(unsigned workers)
 {
@@ -50,7 +53,8 @@ static bool check_options(const struct pool_options *options, unsigned workers, 
     if (workers > limit)
         return pool__null(EINVAL, "pool_create: %u workers are more than max_workers, %u", workers, limit) != NULL;
     if (limit > UINT16_MAX)
-        return pool__null(EINVAL, "pool_create: %u workers are more than the 65,535 that a pool can have", limit) != NULL;
+        return pool__null(EINVAL, "pool_create: %u workers are more than the 65,535 that a pool can have", limit) !=
+               NULL;
     return true;
 }
 
@@ -109,12 +113,15 @@ static void close_in_child(struct pool__fork_guard *guard)
         pool__channel_close_in_child(&pool->channels[i]);
 }
 
+static void destroy(struct pool *pool);
+
 static void init_plain(struct pool *pool)
 {
     pool->generation = pool__process_generation();
     pool->references = 1;
     pool->zygote.control = -1;
     pool->guard.in_child = close_in_child;
+    pool->destroy = destroy;
     pool->take_role_at = pool->thread_sleeps_until = POOL__NEVER;
     pthread_mutex_init(&pool->lock, NULL);
     pool__condition_init(&pool->quiet);
@@ -134,16 +141,17 @@ static bool make_memory(struct pool *pool, const struct pool_options *options, u
     pool->setup = setup_make(options, limit);
     pool->channels = calloc(limit, sizeof *pool->channels);
     pool->scratch = malloc(POOL__SCRATCH);
-    if (pool->setup == NULL || pool->channels == NULL || pool->scratch == NULL
-        || (pool->board_taken = calloc(pool->setup->board_count, sizeof *pool->board_taken)) == NULL
-        || !pool__scheduler_init(&pool->scheduler, pool__engine_actions, pool, limit)) {
+    if (pool->setup == NULL || pool->channels == NULL || pool->scratch == NULL ||
+        (pool->board_taken = calloc(pool->setup->board_count, sizeof *pool->board_taken)) == NULL ||
+        !pool__scheduler_init(&pool->scheduler, pool__engine_actions, pool, limit)) {
         errno = ENOMEM;
         return false;
     }
     for (i = 0; i < limit; i++)
         pool__channel_clear(&pool->channels[i]);
     pool->scheduler.tasks_per_worker = options->tasks_per_worker;
-    pool->scheduler.start_timeout = (options->start_timeout_ms != 0 ? (unsigned)options->start_timeout_ms : START_TIMEOUT) * POOL__MS;
+    pool->scheduler.start_timeout =
+        (options->start_timeout_ms != 0 ? (unsigned)options->start_timeout_ms : START_TIMEOUT) * POOL__MS;
     pool->scheduler.stop_timeout = pool->scheduler.start_timeout;
     return true;
 }
@@ -162,7 +170,10 @@ static bool make_pollers(struct pool *pool)
     return pool->listening;
 }
 
-/* Under the fork lock, so that a child forked meanwhile by another thread has nothing that its handler does not know (rule 25). */
+/*
+ * Under the fork lock, so that a child forked meanwhile by another thread has nothing that its handler does not know
+ * (rule 25).
+ */
 static int make_zygote(struct pool *pool)
 {
     int code;
@@ -211,7 +222,10 @@ static int start_workers(struct pool *pool, unsigned workers)
 
 /* ---- the end */
 
-static bool is_over(const void *pool) { return pool__is_over(pool); }
+static bool is_over(const void *pool)
+{
+    return pool__is_over(pool);
+}
 
 static void end_processes(struct pool *pool)
 {
@@ -274,7 +288,11 @@ void pool_destroy(struct pool *pool)
     int kept = errno;
 
     if (pool == NULL || !pool__is_here(pool))
-        return; /* another process: what is there may be half changed by a thread that does not exist here; its descriptors are closed already */
+        /*
+         * another process: what is there may be half changed by a thread that does not exist here; its descriptors
+         * are closed already
+         */
+        return;
     pool__lock(pool);
     if (pool__in_callback(pool)) {
         pool->destroy_when_returned = true;
@@ -312,7 +330,8 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
     init_plain(pool);
     if (!make_memory(pool, options, limit)) {
         code = errno;
-    } else if ((code = make_zygote(pool)) == 0 && (code = pool__has_thread(pool) ? pool__background_start(pool) : 0) == 0) {
+    } else if ((code = make_zygote(pool)) == 0 &&
+               (code = pool__has_thread(pool) ? pool__background_start(pool) : 0) == 0) {
         pool->thread_started = true;
         code = start_workers(pool, workers);
     }
@@ -327,7 +346,3 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
     }
     return pool__null(code, "pool_create: %u workers cannot be started: %s", workers, strerror(code));
 }
-
-/* Where pool_destroy() was called in a callback. */
-static void destroy_deferred(struct pool *pool) { destroy(pool); }
-void (*pool__destroy_deferred)(struct pool *pool) = destroy_deferred;

@@ -94,7 +94,10 @@ void pool__job_share(struct pool *pool, struct pool__job *job, const void *share
 
 /* ---- waiting */
 
-static bool is_done(const void *future) { return ((const struct pool_future *)future)->done; }
+static bool is_done(const void *future)
+{
+    return ((const struct pool_future *)future)->done;
+}
 
 static enum pool_status wait_for(struct pool_future *future, const char *call, int timeout_ms)
 {
@@ -103,7 +106,10 @@ static enum pool_status wait_for(struct pool_future *future, const char *call, i
     return pool__fail(POOL_TIMEOUT, "%s: not done within %d ms", call, timeout_ms);
 }
 
-static struct pool *pool_of(const struct pool_future *future) { return future != NULL ? future->pool : NULL; }
+static struct pool *pool_of(const struct pool_future *future)
+{
+    return future != NULL ? future->pool : NULL;
+}
 
 enum pool_status pool_future_wait(struct pool_future *future, int timeout_ms)
 {
@@ -121,10 +127,12 @@ static enum pool_status told(const struct pool_result *result)
 {
     if (result->status == POOL_OK)
         return POOL_OK;
-    return pool__fail(result->status, "%s", result->message[0] != '\0' ? result->message : pool_status_name(result->status));
+    return pool__fail(result->status, "%s",
+                      result->message[0] != '\0' ? result->message : pool_status_name(result->status));
 }
 
-static enum pool_status get(struct pool_future *future, const char *call, int timeout_ms, const struct pool_result **result)
+static enum pool_status get(struct pool_future *future, const char *call, int timeout_ms,
+                            const struct pool_result **result)
 {
     enum pool_status status = pool__enter_to_wait(pool_of(future), call, "future", timeout_ms);
 
@@ -161,7 +169,8 @@ enum pool_status pool_future_read(struct pool_future *future, int timeout_ms, vo
     if (out == NULL)
         return POOL_OK;
     if (result->size != out_size)
-        return pool__fail(POOL_BAD_SIZE, "pool_future_read: the result has %zu bytes, %zu were asked for", result->size, out_size);
+        return pool__fail(POOL_BAD_SIZE, "pool_future_read: the result has %zu bytes, %zu were asked for", result->size,
+                          out_size);
     if (out_size > 0 && out != result->data)
         memcpy(out, result->data, out_size);
     return POOL_OK;
@@ -257,7 +266,8 @@ enum pool_status pool_wait_any(struct pool_future *const *futures, size_t count,
 
     if (status == POOL_OK && !pool__is_wait(timeout_ms)) {
         errno = EINVAL;
-        return pool__fail(POOL_INVALID, "pool_wait_any: timeout_ms is %d: neither POOL_FOREVER nor 0 or more", timeout_ms);
+        return pool__fail(POOL_INVALID, "pool_wait_any: timeout_ms is %d: neither POOL_FOREVER nor 0 or more",
+                          timeout_ms);
     }
     if (status != POOL_OK)
         return status;
@@ -303,7 +313,8 @@ enum pool_status pool_wait_all(struct pool_future *const *futures, size_t count,
     if (futures == NULL && count > 0)
         return pool__fail(POOL_INVALID, "pool_wait_all: futures is NULL, and count is %zu", count);
     if (!pool__is_wait(timeout_ms))
-        return pool__fail(POOL_INVALID, "pool_wait_all: timeout_ms is %d: neither POOL_FOREVER nor 0 or more", timeout_ms);
+        return pool__fail(POOL_INVALID, "pool_wait_all: timeout_ms is %d: neither POOL_FOREVER nor 0 or more",
+                          timeout_ms);
     pool = first_pool(&several);
     if (pool == NULL)
         return POOL_OK;
@@ -342,7 +353,10 @@ enum pool_status pool_future_cancel(struct pool_future *future, bool kill)
     return status;
 }
 
-/* Of a map, what is not started is cancelled; an apply runs on, for its callback. From here on no memory of the program's is touched. */
+/*
+ * Of a map, what is not started is cancelled; an apply runs on, for its callback. From here on no memory of the
+ * program's is touched.
+ */
 static void detach(struct pool_future *future)
 {
     struct pool *pool = future->pool;
@@ -366,7 +380,8 @@ void pool_future_free(struct pool_future *future)
 {
     int kept = errno;
 
-    if (future != NULL && pool__is_here(future->pool) && pool__enter(future->pool, "pool_future_free", "future") == POOL_OK) {
+    if (future != NULL && pool__is_here(future->pool) &&
+        pool__enter(future->pool, "pool_future_free", "future") == POOL_OK) {
         struct pool *pool = future->pool;
 
         pool__hold(pool);

@@ -1,8 +1,9 @@
 /*
  * future - what an apply (apply.c) and a map (map.c) have in common: one job, one result, now or later.
  *
- * References: one is the program's, from the submission to pool_future_free(); one the engine's, until the job's last item has its outcome; one of each queued callback. All fields are guarded by the pool's lock;
- * the result does not change once `done` is set.
+ * References: one is the program's, from the submission to pool_future_free(); one the engine's, until the job's last
+ * item has its outcome; one of each queued callback. All fields are guarded by the pool's lock; the result does not
+ * change once `done` is set.
  */
 #ifndef POOL__API_FUTURE_H
 #define POOL__API_FUTURE_H
@@ -15,10 +16,10 @@ struct pool_future {
     struct pool__grave grave;
     struct pool *pool;
     unsigned references;
-    bool done;     /* the result stands */
-    bool over;     /* the engine has nothing of it any more */
+    bool done;      /* the result stands */
+    bool over;      /* the engine has nothing of it any more */
     bool cancelled; /* a cancel has said POOL_OK: nothing else is told any more */
-    bool detached; /* the program has freed it: its memory is not touched */
+    bool detached;  /* the program has freed it: its memory is not touched */
     bool owns_data;
     struct pool_result result;
     uint64_t submitted;
@@ -28,9 +29,15 @@ struct pool_future {
     void *copies; /* argument, shared bytes: malloc'ed, freed with the future */
 };
 
-static inline struct pool_future *pool__future_of(struct pool__job *job) { return (struct pool_future *)(void *)job; }
+static inline struct pool_future *pool__future_of(struct pool__job *job)
+{
+    return (struct pool_future *)(void *)job;
+}
 
-/* `size` bytes for the future at the head of a larger struct; zeroed; NULL: no memory. The references of program and engine are counted. */
+/*
+ * `size` bytes for the future at the head of a larger struct; zeroed; NULL: no memory. The references of program and
+ * engine are counted.
+ */
 struct pool_future *pool__future_make(struct pool *pool, size_t size, const struct pool_job *options);
 
 /* The result stands: waiters wake, the callback is queued. */

@@ -8,9 +8,13 @@
 #include "base/clock.h"
 #include "engine/role.h"
 
-#define QUICK_SOURCE (5 * POOL__MS) /* a generator that takes longer is asked for more only when workers would else be idle (rule 35) */
+/* a generator that takes longer is asked for more only when workers would else be idle (rule 35) */
+#define QUICK_SOURCE (5 * POOL__MS)
 
-static struct pool_iterator *iterator_of(struct pool__job *job) { return (struct pool_iterator *)(void *)job; }
+static struct pool_iterator *iterator_of(struct pool__job *job)
+{
+    return (struct pool_iterator *)(void *)job;
+}
 
 /* ---- items */
 
@@ -23,7 +27,10 @@ static struct pool__item **slot(struct pool_iterator *iterator, uint64_t index)
     return at;
 }
 
-struct pool__item *pool__iterator_find(struct pool_iterator *iterator, uint64_t index) { return *slot(iterator, index); }
+struct pool__item *pool__iterator_find(struct pool_iterator *iterator, uint64_t index)
+{
+    return *slot(iterator, index);
+}
 
 void pool__iterator_take_out(struct pool_iterator *iterator, struct pool__item *item)
 {
@@ -110,7 +117,8 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     pool__iterator_bury_if_over(iterator);
 }
 
-static void drop_one(struct pool_iterator *iterator, uint64_t index, enum pool_status status, int code, const char *message)
+static void drop_one(struct pool_iterator *iterator, uint64_t index, enum pool_status status, int code,
+                     const char *message)
 {
     struct pool__item *item = pool__iterator_find(iterator, index);
 
@@ -124,7 +132,8 @@ static void drop_one(struct pool_iterator *iterator, uint64_t index, enum pool_s
     pool__progress_add(&iterator->progress, 1);
 }
 
-static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code,
+                    const char *message)
 {
     struct pool_iterator *iterator = iterator_of(job);
     uint64_t i;
@@ -165,7 +174,8 @@ bool pool__iterator_may_read(const struct pool_iterator *iterator)
 /* Enters an item; `copy` its bytes, or refer to them. False: no memory. */
 static bool enter_item(struct pool_iterator *iterator, const void *arg, size_t size, bool copy)
 {
-    struct pool__item *item = size <= PTRDIFF_MAX - sizeof *item - 16 ? malloc(sizeof *item + (copy ? size + 16 : 0)) : NULL;
+    struct pool__item *item =
+        size <= PTRDIFF_MAX - sizeof *item - 16 ? malloc(sizeof *item + (copy ? size + 16 : 0)) : NULL;
 
     if (item == NULL)
         return false;
@@ -250,7 +260,10 @@ static void give_out(struct pool_iterator *iterator)
     pool__settle(pool);
 }
 
-bool pool__iterator_is_quick(const struct pool_iterator *iterator) { return iterator->source_ns < QUICK_SOURCE; }
+bool pool__iterator_is_quick(const struct pool_iterator *iterator)
+{
+    return iterator->source_ns < QUICK_SOURCE;
+}
 
 bool pool__iterator_feed(struct pool_iterator *iterator, bool ahead)
 {

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "engine/role.h"
 
-#define WINDOW_FLOOR 64u
+#define WINDOW_FLOOR      64u
 #define WINDOW_PER_WORKER 64u
 
 /* ---- making */
@@ -36,7 +36,8 @@ static void refer(struct pool__progress *progress, int more)
     }
 }
 
-static struct pool_iterator *make(struct pool *pool, pool_function *fn, const struct pool_source *in, const struct pool_job *job, bool ordered)
+static struct pool_iterator *make(struct pool *pool, pool_function *fn, const struct pool_source *in,
+                                  const struct pool_job *job, bool ordered)
 {
     struct pool_iterator *iterator = calloc(1, sizeof *iterator);
     bool array = pool__source_is_array(in);
@@ -52,7 +53,8 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
         free(iterator);
         return NULL;
     }
-    pool__job_init(&iterator->job, &pool__iterator_owner, fn, pool__source_kind(in) == POOL__SOURCE_ITEMS ? in->item_size : SIZE_MAX);
+    pool__job_init(&iterator->job, &pool__iterator_owner, fn,
+                   pool__source_kind(in) == POOL__SOURCE_ITEMS ? in->item_size : SIZE_MAX);
     iterator->buckets = buckets;
     iterator->pool = pool;
     iterator->source = *in;
@@ -70,7 +72,8 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
     return iterator;
 }
 
-static struct pool_iterator *start(struct pool *pool, pool_function *fn, const struct pool_source *in, const struct pool_job *job, bool ordered, const char *call, int *code)
+static struct pool_iterator *start(struct pool *pool, pool_function *fn, const struct pool_source *in,
+                                   const struct pool_job *job, bool ordered, const char *call, int *code)
 {
     struct pool_iterator *iterator;
 
@@ -92,7 +95,8 @@ static struct pool_iterator *start(struct pool *pool, pool_function *fn, const s
     return iterator;
 }
 
-static struct pool_iterator *imap(struct pool *pool, pool_function *fn, struct pool_source *in, const struct pool_job *job, bool ordered, const char *call)
+static struct pool_iterator *imap(struct pool *pool, pool_function *fn, struct pool_source *in,
+                                  const struct pool_job *job, bool ordered, const char *call)
 {
     struct pool_iterator *iterator = NULL;
     int code = EPIPE;
@@ -118,7 +122,8 @@ struct pool_iterator *pool_imap(struct pool *pool, pool_function *fn, struct poo
     return imap(pool, fn, &in, job, true, "pool_imap");
 }
 
-struct pool_iterator *pool_imap_unordered(struct pool *pool, pool_function *fn, struct pool_source in, const struct pool_job *job)
+struct pool_iterator *pool_imap_unordered(struct pool *pool, pool_function *fn, struct pool_source in,
+                                          const struct pool_job *job)
 {
     return imap(pool, fn, &in, job, false, "pool_imap_unordered");
 }
@@ -174,7 +179,8 @@ static bool something_to_do(const void *context)
 
     if (ready_item(iterator) != NULL || has_ended(iterator))
         return true;
-    return pool__iterator_may_read(iterator) && (iterator->unfinished < iterator->pool->scheduler.size || pool__iterator_is_quick(iterator));
+    return pool__iterator_may_read(iterator) &&
+           (iterator->unfinished < iterator->pool->scheduler.size || pool__iterator_is_quick(iterator));
 }
 
 /* No progress call follows the end. */
@@ -185,7 +191,8 @@ static enum pool_status tell_end(struct pool_iterator *iterator)
                           iterator->aborted == POOL_BROKEN ? "cannot keep workers alive" : "was terminated");
     pool__progress_end(&iterator->progress, iterator->source_code == 0 && !pool__in_callback(iterator->pool));
     if (iterator->source_code != 0)
-        return pool__fail(POOL_FAILED, "pool_iterator_next: %s", iterator->source_words != NULL ? iterator->source_words : "the source failed");
+        return pool__fail(POOL_FAILED, "pool_iterator_next: %s",
+                          iterator->source_words != NULL ? iterator->source_words : "the source failed");
     return POOL_END;
 }
 
@@ -213,7 +220,10 @@ static enum pool_status next(struct pool_iterator *iterator, uint64_t end, const
     }
 }
 
-static struct pool *pool_of(const struct pool_iterator *iterator) { return iterator != NULL ? iterator->pool : NULL; }
+static struct pool *pool_of(const struct pool_iterator *iterator)
+{
+    return iterator != NULL ? iterator->pool : NULL;
+}
 
 /* The program's generator must not read what it feeds. */
 static enum pool_status check_reader(const struct pool_iterator *iterator, const char *call)
@@ -281,14 +291,18 @@ static void free_items(struct pool_iterator *iterator)
         pool__item_free(pool__holder(pool__list_pop(&iterator->held), struct pool__item, link));
 }
 
-static bool nobody_reads(const void *iterator) { return !((const struct pool_iterator *)iterator)->reading; }
+static bool nobody_reads(const void *iterator)
+{
+    return !((const struct pool_iterator *)iterator)->reading;
+}
 
 static void free_entered(struct pool_iterator *iterator)
 {
     struct pool *pool = iterator->pool;
 
     pool__iterator_end_source(iterator);
-    pool__wait(pool, iterator, nobody_reads, iterator, POOL__NEVER); /* the generator is not called after the free has returned */
+    /* the generator is not called after the free has returned */
+    pool__wait(pool, iterator, nobody_reads, iterator, POOL__NEVER);
     iterator->kept++; /* stays while progress and engine let go */
     pool__progress_end(&iterator->progress, false);
     iterator->freed = true;
@@ -304,7 +318,8 @@ void pool_iterator_free(struct pool_iterator *iterator)
 {
     int kept = errno;
 
-    if (iterator != NULL && pool__is_here(iterator->pool) && pool__enter(iterator->pool, "pool_iterator_free", "iterator") == POOL_OK) {
+    if (iterator != NULL && pool__is_here(iterator->pool) &&
+        pool__enter(iterator->pool, "pool_iterator_free", "iterator") == POOL_OK) {
         struct pool *pool = iterator->pool;
 
         pool__hold(pool);

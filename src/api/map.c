@@ -20,14 +20,17 @@ struct map {
     size_t out_size;
     enum pool_status *statuses;
     bool keep_going;
-    bool blocking;             /* pool_map: the waiting thread makes the last progress call */
-    bool failed;               /* future.result is that of the lowest failed item so far */
+    bool blocking; /* pool_map: the waiting thread makes the last progress call */
+    bool failed;   /* future.result is that of the lowest failed item so far */
     bool some_cancelled;
     uint64_t first_cancelled;
     struct pool__progress progress;
 };
 
-static struct map *map_of(struct pool__job *job) { return (struct map *)(void *)job; }
+static struct map *map_of(struct pool__job *job)
+{
+    return (struct map *)(void *)job;
+}
 
 /* ---- the engine's questions */
 
@@ -88,7 +91,10 @@ static void over_if_complete(struct map *map)
 
 /* ---- the engine's news */
 
-static bool counts_as_failure(enum pool_status status) { return status != POOL_OK && status != POOL_CANCELLED; }
+static bool counts_as_failure(enum pool_status status)
+{
+    return status != POOL_OK && status != POOL_CANCELLED;
+}
 
 static void note_cancelled(struct map *map, uint64_t index)
 {
@@ -121,7 +127,8 @@ static void check_size(const struct map *map, struct pool__outcome *outcome)
     if (outcome->status != POOL_OK || map->out == NULL || outcome->size == map->out_size)
         return;
     outcome->status = POOL_BAD_SIZE;
-    outcome->why = outcome->size < map->out_size ? "its result is smaller than out_size" : "its result is larger than out_size";
+    outcome->why =
+        outcome->size < map->out_size ? "its result is smaller than out_size" : "its result is larger than out_size";
 }
 
 static void finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
@@ -145,7 +152,8 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     over_if_complete(map);
 }
 
-static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code,
+                    const char *message)
 {
     struct map *map = map_of(job);
     uint64_t i;
@@ -181,7 +189,8 @@ static void refer(struct pool__progress *progress, int more)
         pool__future_drop(&map->future);
 }
 
-static struct map *make(struct pool *pool, pool_function *fn, const struct pool_source *in, void *out, size_t out_size, const struct pool_job *job)
+static struct map *make(struct pool *pool, pool_function *fn, const struct pool_source *in, void *out, size_t out_size,
+                        const struct pool_job *job)
 {
     struct map *map = (struct map *)(void *)pool__future_make(pool, sizeof *map, job);
     bool even = pool__source_kind(in) == POOL__SOURCE_ITEMS;
@@ -216,7 +225,8 @@ static void submit(struct pool *pool, struct map *map)
     pool__scheduler_dispatch(&pool->scheduler, map->future.submitted);
 }
 
-static enum pool_status check(pool_function *fn, const struct pool_source *in, const void *out, size_t out_size, const struct pool_job *job, const char *call, unsigned meaning)
+static enum pool_status check(pool_function *fn, const struct pool_source *in, const void *out, size_t out_size,
+                              const struct pool_job *job, const char *call, unsigned meaning)
 {
     enum pool_status status;
 
@@ -227,14 +237,17 @@ static enum pool_status check(pool_function *fn, const struct pool_source *in, c
         return pool__fail(POOL_INVALID, "%s: out is NULL, and out_size is %zu", call, out_size);
     status = pool__source_check(in, call);
     if (status == POOL_OK && out_size > 0 && pool__source_count(in) > PTRDIFF_MAX / out_size)
-        status = pool__fail(POOL_INVALID, "%s: out cannot hold %zu results of %zu bytes", call, pool__source_count(in), out_size);
+        status = pool__fail(POOL_INVALID, "%s: out cannot hold %zu results of %zu bytes", call, pool__source_count(in),
+                            out_size);
     if (status == POOL_OK)
         status = pool__check_job(job, call, meaning);
     errno = EINVAL;
     if (status != POOL_OK || pool__source_is_array(in))
         return status;
     if ((out != NULL && out_size > 0) || (job != NULL && job->statuses != NULL))
-        return pool__fail(POOL_INVALID, "%s: a generator's items are not counted, so that out and statuses have no size: pool_imap", call);
+        return pool__fail(POOL_INVALID,
+                          "%s: a generator's items are not counted, so that out and statuses have no size: pool_imap",
+                          call);
     return POOL_OK;
 }
 
@@ -257,15 +270,18 @@ static struct map *start(struct pool *pool, struct map *map, const struct pool_j
     return map;
 }
 
-struct pool_future *pool_map_async(struct pool *pool, pool_function *fn, struct pool_source in, void *out, size_t out_size, const struct pool_job *job)
+struct pool_future *pool_map_async(struct pool *pool, pool_function *fn, struct pool_source in, void *out,
+                                   size_t out_size, const struct pool_job *job)
 {
     struct map *map = NULL;
     int code;
 
-    if (pool != NULL && check(fn, &in, out, out_size, job, "pool_map_async", POOL__JOB_CALLBACK | POOL__JOB_MAP) != POOL_OK)
+    if (pool != NULL &&
+        check(fn, &in, out, out_size, job, "pool_map_async", POOL__JOB_CALLBACK | POOL__JOB_MAP) != POOL_OK)
         return NULL;
     if (pool != NULL && !pool__source_is_array(&in))
-        return pool__null(EINVAL, "pool_map_async: in is a generator, which only a waiting call can read: pool_map or pool_imap");
+        return pool__null(
+            EINVAL, "pool_map_async: in is a generator, which only a waiting call can read: pool_map or pool_imap");
     if (pool__enter(pool, "pool_map_async", "pool") != POOL_OK)
         return NULL;
     code = EPIPE;
@@ -282,7 +298,10 @@ struct pool_future *pool_map_async(struct pool *pool, pool_function *fn, struct 
 
 /* ---- and waiting */
 
-static bool is_done(const void *future) { return ((const struct pool_future *)future)->done; }
+static bool is_done(const void *future)
+{
+    return ((const struct pool_future *)future)->done;
+}
 
 static enum pool_status result_of(const struct map *map)
 {
@@ -292,7 +311,8 @@ static enum pool_status result_of(const struct map *map)
         return POOL_OK;
     if (strncmp(result->message, "item ", 5) == 0)
         return pool__fail(result->status, "%s", result->message);
-    return pool__fail(result->status, "item %zu: %s", result->index, result->message[0] != '\0' ? result->message : pool_status_name(result->status));
+    return pool__fail(result->status, "item %zu: %s", result->index,
+                      result->message[0] != '\0' ? result->message : pool_status_name(result->status));
 }
 
 static enum pool_status wait_for(struct pool *pool, struct map *map)
@@ -310,7 +330,8 @@ static enum pool_status wait_for(struct pool *pool, struct map *map)
 
 static void keep_lowest(struct pool_result *lowest, char *words, size_t room, const struct pool_result *result)
 {
-    if (lowest->status != POOL_OK && lowest->status != POOL_CANCELLED && (result->status == POOL_CANCELLED || result->index > lowest->index))
+    if (lowest->status != POOL_OK && lowest->status != POOL_CANCELLED &&
+        (result->status == POOL_CANCELLED || result->index > lowest->index))
         return;
     if (lowest->status == POOL_CANCELLED && result->status == POOL_CANCELLED && result->index > lowest->index)
         return;
@@ -318,7 +339,8 @@ static void keep_lowest(struct pool_result *lowest, char *words, size_t room, co
     snprintf(words, room, "%s", result->message);
 }
 
-static enum pool_status map_generator(struct pool *pool, pool_function *fn, struct pool_source in, const struct pool_job *job)
+static enum pool_status map_generator(struct pool *pool, pool_function *fn, struct pool_source in,
+                                      const struct pool_job *job)
 {
     struct pool_job options;
     struct pool_iterator *iterator;
@@ -335,7 +357,9 @@ static enum pool_status map_generator(struct pool *pool, pool_function *fn, stru
     options.keep_going = false;
     iterator = pool_imap_unordered(pool, fn, in, &options);
     if (iterator == NULL)
-        return errno == ENOMEM ? POOL_NO_MEMORY : errno == EPIPE ? (pool->broken ? POOL_BROKEN : POOL_CLOSED) : POOL_SYSTEM;
+        return errno == ENOMEM  ? POOL_NO_MEMORY
+               : errno == EPIPE ? (pool->broken ? POOL_BROKEN : POOL_CLOSED)
+                                : POOL_SYSTEM;
     while ((status = pool_iterator_next(iterator, POOL_FOREVER, &result)) == POOL_OK) {
         if (result->status == POOL_OK)
             continue;
@@ -345,11 +369,16 @@ static enum pool_status map_generator(struct pool *pool, pool_function *fn, stru
     }
     pool_iterator_free(iterator);
     if (lowest.status != POOL_OK)
-        return strncmp(words, "item ", 5) == 0 ? pool__fail(lowest.status, "%s", words) : pool__fail(lowest.status, "item %zu: %s", lowest.index, words);
-    return status == POOL_END ? (atomic_load(&pool->stop_asked) ? pool__fail(POOL_CANCELLED, "pool_map: the pool was stopped") : POOL_OK) : status;
+        return strncmp(words, "item ", 5) == 0 ? pool__fail(lowest.status, "%s", words)
+                                               : pool__fail(lowest.status, "item %zu: %s", lowest.index, words);
+    return status == POOL_END
+               ? (atomic_load(&pool->stop_asked) ? pool__fail(POOL_CANCELLED, "pool_map: the pool was stopped")
+                                                 : POOL_OK)
+               : status;
 }
 
-enum pool_status pool_map(struct pool *pool, pool_function *fn, struct pool_source in, void *out, size_t out_size, const struct pool_job *job)
+enum pool_status pool_map(struct pool *pool, pool_function *fn, struct pool_source in, void *out, size_t out_size,
+                          const struct pool_job *job)
 {
     enum pool_status status;
     struct map *map = NULL;

@@ -24,7 +24,10 @@ enum pool_status pool_close(struct pool *pool)
     return POOL_OK;
 }
 
-/* Perhaps in a signal handler, in a thread that holds the lock: a flag and the waker, nothing else (rule 30). Whoever wakes does the rest. */
+/*
+ * Perhaps in a signal handler, in a thread that holds the lock: a flag and the waker, nothing else (rule 30). Whoever
+ * wakes does the rest.
+ */
 void pool_stop(struct pool *pool)
 {
     if (pool == NULL || !pool__is_here(pool))
@@ -62,7 +65,8 @@ enum pool_status pool_join(struct pool *pool, int timeout_ms)
         errno = EINVAL;
         status = pool__fail(POOL_INVALID, "pool_join: the pool is neither closed, stopped nor terminated");
     } else if (!pool__wait(pool, pool, has_ended, pool, pool__end_of_wait(timeout_ms))) {
-        status = pool__fail(POOL_TIMEOUT, "pool_join: %u workers live on after %d ms", pool->scheduler.alive, timeout_ms);
+        status =
+            pool__fail(POOL_TIMEOUT, "pool_join: %u workers live on after %d ms", pool->scheduler.alive, timeout_ms);
     }
     pool__leave(pool);
     return status;
@@ -81,7 +85,8 @@ enum pool_status pool_resize(struct pool *pool, unsigned workers)
     status = pool__check_open(pool, "pool_resize");
     if (status == POOL_OK && workers > pool->scheduler.limit) {
         errno = EINVAL;
-        status = pool__fail(POOL_INVALID, "pool_resize: %u workers are more than max_workers, %u", workers, pool->scheduler.limit);
+        status = pool__fail(POOL_INVALID, "pool_resize: %u workers are more than max_workers, %u", workers,
+                            pool->scheduler.limit);
     }
     if (status == POOL_OK) {
         pool__staffing_resize(&pool->scheduler, workers, pool__now());
@@ -121,7 +126,9 @@ int pool_next_timeout(struct pool *pool)
 
     if (pool__enter(pool, "pool_next_timeout", "pool") != POOL_OK)
         return -1;
-    next = pool__has_thread(pool) ? POOL__NEVER : !pool__list_empty(&pool->calls_queued) ? 0 : pool__next_timer(pool, true);
+    next = pool__has_thread(pool)                   ? POOL__NEVER
+           : !pool__list_empty(&pool->calls_queued) ? 0
+                                                    : pool__next_timer(pool, true);
     pool__leave(pool);
     return pool__ms_until(next);
 }
@@ -140,7 +147,8 @@ enum pool_status pool_dispatch(struct pool *pool)
         if (!pool__has_thread(pool))
             pool__callbacks_run(pool);
         if (pool->broken)
-            status = pool__fail(POOL_BROKEN, "pool_dispatch: the pool is broken: %s", pool->broken_words != NULL ? pool->broken_words : "workers do not stay alive");
+            status = pool__fail(POOL_BROKEN, "pool_dispatch: the pool is broken: %s",
+                                pool->broken_words != NULL ? pool->broken_words : "workers do not stay alive");
     }
     pool__leave(pool);
     return status;

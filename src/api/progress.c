@@ -41,7 +41,8 @@ static void call_program(struct pool__call *call)
     pool__unlock(pool);
 }
 
-void pool__progress_init(struct pool__progress *progress, struct pool *pool, void (*refer)(struct pool__progress *progress, int more), const struct pool_job *options,
+void pool__progress_init(struct pool__progress *progress, struct pool *pool,
+                         void (*refer)(struct pool__progress *progress, int more), const struct pool_job *options,
                          size_t total)
 {
     memset(progress, 0, sizeof *progress);

@@ -7,9 +7,13 @@
 
 static char no_words[] = ""; /* with POOL_OK, and where there was no memory for words */
 
-void pool__result_init(struct pool_result *result) { result->message = no_words; }
+void pool__result_init(struct pool_result *result)
+{
+    result->message = no_words;
+}
 
-void pool__result_fill(struct pool_result *result, struct pool__outcome *outcome, uint64_t index, bool lone, uint64_t submitted)
+void pool__result_fill(struct pool_result *result, struct pool__outcome *outcome, uint64_t index, bool lone,
+                       uint64_t submitted)
 {
     char *words = outcome->status == POOL_OK ? NULL : pool__outcome_words(outcome, index, lone);
 
@@ -28,7 +32,8 @@ void pool__result_fill(struct pool_result *result, struct pool__outcome *outcome
     outcome->data = NULL;
 }
 
-void pool__result_fill_dropped(struct pool_result *result, enum pool_status status, int code, const char *message, uint64_t index, bool lone)
+void pool__result_fill_dropped(struct pool_result *result, enum pool_status status, int code, const char *message,
+                               uint64_t index, bool lone)
 {
     struct pool__outcome outcome;
 

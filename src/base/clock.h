@@ -1,8 +1,8 @@
 /*
  * clock - monotonic time in nanoseconds, and waits with an absolute end (inv. 13).
  *
- * A wait is turned into its end once, when the call comes in; what is left is computed from that end each time, so that neither EINTR nor a spurious
- * wake shortens or lengthens it.
+ * A wait is turned into its end once, when the call comes in; what is left is computed from that end each time, so
+ * that neither EINTR nor a spurious wake shortens or lengthens it.
  */
 #ifndef POOL__CLOCK_H
 #define POOL__CLOCK_H
@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define POOL__NEVER UINT64_MAX
-#define POOL__MS UINT64_C(1000000)
+#define POOL__MS    UINT64_C(1000000)
 
 /* Async-signal-safe; the same clock in every process. */
 uint64_t pool__now(void);
@@ -21,13 +21,19 @@ uint64_t pool__now(void);
 uint64_t pool__end_of_wait(int timeout_ms);
 
 /* POOL_FOREVER, 0 and above are waits; other negative values are the caller's mistake. */
-static inline bool pool__is_wait(int timeout_ms) { return timeout_ms >= -1; }
+static inline bool pool__is_wait(int timeout_ms)
+{
+    return timeout_ms >= -1;
+}
 
 /* Milliseconds from now to `end`, rounded up so that a poll() never ends early; -1 for POOL__NEVER. */
 int pool__ms_until(uint64_t end);
 
 struct timespec pool__timespec(uint64_t ns);
 
-static inline uint64_t pool__earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t pool__earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 #endif

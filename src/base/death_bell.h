@@ -1,5 +1,6 @@
 /*
- * death_bell - a descriptor that becomes readable when a child of this process has died: a signalfd on Linux, elsewhere a pipe that a SIGCHLD handler writes to.
+ * death_bell - a descriptor that becomes readable when a child of this process has died: a signalfd on Linux,
+ * elsewhere a pipe that a SIGCHLD handler writes to.
  *
  * Made by the host, where a failure can be told; armed and read by the zygote.
  */
@@ -11,7 +12,7 @@ struct pool__death_bell {
 };
 
 /* 0, or -1 with errno; on failure nothing is open. */
-int  pool__death_bell_open(struct pool__death_bell *bell);
+int pool__death_bell_open(struct pool__death_bell *bell);
 void pool__death_bell_close(struct pool__death_bell *bell);
 
 /* From here on every signal is let in, save what the bell itself listens to. One bell a process. */

@@ -1,8 +1,8 @@
 /*
  * error - the words behind pool_error(): one text for each thread, that of its last failure.
  *
- * Every function below takes a printf format, keeps the words and cuts them at a whole character where they are longer than POOL__ERROR_ROOM.
- * Success never clears them.
+ * Every function below takes a printf format, keeps the words and cuts them at a whole character where they are
+ * longer than POOL__ERROR_ROOM. Success never clears them.
  */
 #ifndef POOL__ERROR_H
 #define POOL__ERROR_H
@@ -23,7 +23,10 @@ enum pool_status pool__fail(enum pool_status status, const char *format, ...) PO
 /* The same for functions that make an object: keeps the words, sets errno to `code`, returns NULL. */
 void *pool__null(int code, const char *format, ...) POOL__PRINTF(2, 3);
 
-/* POOL_INVALID (and EINVAL) for a call that was given NULL for its object: keeps the earlier words beside its own, so that a chain of calls tells its first cause. */
+/*
+ * POOL_INVALID (and EINVAL) for a call that was given NULL for its object: keeps the earlier words beside its own, so
+ * that a chain of calls tells its first cause.
+ */
 enum pool_status pool__no_object(const char *call, const char *object);
 
 /* POOL_SYSTEM: the words, then ": " and what errno means. errno stays as it was. */

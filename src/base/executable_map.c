@@ -22,7 +22,10 @@ static bool append(struct pool__executable_map *map, uintptr_t from, uintptr_t t
 }
 
 #if defined(__linux__) && !defined(POOL__PORTABLE)
-/* Lines of /proc/self/maps: "55d0c0a00000-55d0c0a21000 r-xp ...". Longer lines are read in pieces, of which only the first has this shape. */
+/*
+ * Lines of /proc/self/maps: "55d0c0a00000-55d0c0a21000 r-xp ...". Longer lines are read in pieces, of which only the
+ * first has this shape.
+ */
 void pool__executable_map_read(struct pool__executable_map *map)
 {
     FILE *file = fopen("/proc/self/maps", "re");

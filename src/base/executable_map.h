@@ -1,5 +1,6 @@
 /*
- * executable_map - which addresses hold code in this process now, so that a worker can refuse a function that came with a library loaded after it was forked.
+ * executable_map - which addresses hold code in this process now, so that a worker can refuse a function that came
+ * with a library loaded after it was forked.
  */
 #ifndef POOL__EXECUTABLE_MAP_H
 #define POOL__EXECUTABLE_MAP_H
@@ -11,7 +12,7 @@
 struct pool__executable_map {
     struct pool__code_range {
         uintptr_t from, to; /* [from, to) */
-    } *ranges;
+    } * ranges;
     size_t count; /* 0: unknown, every address is taken */
 };
 

@@ -15,10 +15,11 @@
 
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pool__link guards = {&guards, &guards}; /* guarded by fork_lock */
-static _Thread_local bool own_fork;                   /* this thread forks for the pool: it holds fork_lock, or is the zygote's only one */
+/* this thread forks for the pool: it holds fork_lock, or is the zygote's only one */
+static _Thread_local bool own_fork;
 
-static uint64_t last_generation;                  /* counts up in each child; copied by fork */
-static _Atomic uint64_t plain_generation;         /* where no page can be wiped */
+static uint64_t last_generation;          /* counts up in each child; copied by fork */
+static _Atomic uint64_t plain_generation; /* where no page can be wiped */
 static _Atomic uint64_t *generation = &plain_generation;
 static bool stray;
 
@@ -34,7 +35,10 @@ static void after_fork_in_parent(void)
         pthread_mutex_unlock(&fork_lock);
 }
 
-/* Only closes and counts: no lock but the one that this thread holds, no call into the poller (a shared description would be changed for the parent too). */
+/*
+ * Only closes and counts: no lock but the one that this thread holds, no call into the poller (a shared description
+ * would be changed for the parent too).
+ */
 static void after_fork_in_child(void)
 {
     struct pool__link *link;
@@ -64,7 +68,9 @@ static void use_wiped_page(void)
         munmap(page, size);
 }
 #else
-static void use_wiped_page(void) {}
+static void use_wiped_page(void)
+{
+}
 #endif
 
 static int install_status;
@@ -96,16 +102,40 @@ uint64_t pool__process_generation(void)
     return now;
 }
 
-bool pool__process_is(uint64_t owner) { return atomic_load_explicit(generation, memory_order_relaxed) == owner; }
+bool pool__process_is(uint64_t owner)
+{
+    return atomic_load_explicit(generation, memory_order_relaxed) == owner;
+}
 
-void pool__fork_lock(void) { pthread_mutex_lock(&fork_lock); }
-bool pool__fork_trylock(void) { return pthread_mutex_trylock(&fork_lock) == 0; }
-void pool__fork_unlock(void) { pthread_mutex_unlock(&fork_lock); }
-void pool__fork_guard_add(struct pool__fork_guard *guard) { pool__list_append(&guards, &guard->link); }
-void pool__fork_guard_remove(struct pool__fork_guard *guard) { pool__list_remove(&guard->link); }
+void pool__fork_lock(void)
+{
+    pthread_mutex_lock(&fork_lock);
+}
+bool pool__fork_trylock(void)
+{
+    return pthread_mutex_trylock(&fork_lock) == 0;
+}
+void pool__fork_unlock(void)
+{
+    pthread_mutex_unlock(&fork_lock);
+}
+void pool__fork_guard_add(struct pool__fork_guard *guard)
+{
+    pool__list_append(&guards, &guard->link);
+}
+void pool__fork_guard_remove(struct pool__fork_guard *guard)
+{
+    pool__list_remove(&guard->link);
+}
 
-bool pool__is_stray_child(void) { return stray; }
-void pool__settle_in(void) { stray = false; }
+bool pool__is_stray_child(void)
+{
+    return stray;
+}
+void pool__settle_in(void)
+{
+    stray = false;
+}
 
 void pool__signals_block_all(void)
 {
@@ -160,8 +190,8 @@ pid_t pool__fork(void)
 
 #if !defined(POOL__PORTABLE) && !defined(__APPLE__) && !defined(__OpenBSD__)
 /*
- * With SIGCHLD blocked: takes back the one that the death of `child` left pending. Signals of one number do not queue, so one of the program's own children may have
- * hidden behind it: then SIGCHLD is raised again.
+ * With SIGCHLD blocked: takes back the one that the death of `child` left pending. Signals of one number do not
+ * queue, so one of the program's own children may have hidden behind it: then SIGCHLD is raised again.
  */
 static void swallow_sigchld(pid_t child)
 {
@@ -179,7 +209,10 @@ static void swallow_sigchld(pid_t child)
         kill(getpid(), SIGCHLD);
 }
 #else
-static void swallow_sigchld(pid_t child) { (void)child; }
+static void swallow_sigchld(pid_t child)
+{
+    (void)child;
+}
 #endif
 
 /* The process between: its exit status is the errno of the second fork. */
@@ -219,7 +252,10 @@ int pool__fork_twice(void (*run)(void *argument), void *argument)
         do
             told = waitpid(between, &status, 0);
         while (told < 0 && errno == EINTR);
-        /* ECHILD: the program ignores SIGCHLD, or another thread of it took the status; whether the zygote lives, its first message tells */
+        /*
+         * ECHILD: the program ignores SIGCHLD, or another thread of it took the status; whether the zygote lives, its
+         * first message tells
+         */
         if (told == between && status != 0)
             outcome = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EAGAIN;
         if (!was_pending)

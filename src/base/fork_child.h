@@ -6,8 +6,9 @@
  *   - the program's fork() while pools are alive: a pthread_atfork handler closes the pools' descriptors in the child and marks it as another process;
  *   - a raw clone or _Fork(), which runs no handler: the generation lies in a page that the kernel wipes in every child (Linux).
  *
- * The fork lock is outermost in the lock order of engine/engine.h: the prepare handler takes it, so that a child never sees descriptors that are made
- * but not yet listed. The engine, which holds a pool's lock when it makes a worker's pipes, only ever tries it (rule 25).
+ * The fork lock is outermost in the lock order of engine/engine.h: the prepare handler takes it, so that a child
+ * never sees descriptors that are made but not yet listed. The engine, which holds a pool's lock when it makes a
+ * worker's pipes, only ever tries it (rule 25).
  */
 #ifndef POOL__FORK_CHILD_H
 #define POOL__FORK_CHILD_H
@@ -27,9 +28,12 @@ struct pool__fork_guard {
 /* Installs the fork handlers, once for the process. 0, or an errno. */
 int pool__fork_handlers_install(void);
 
-/* The number of this process among its ancestors, never 0: what belongs to a process keeps it and asks pool__process_is() later. */
+/*
+ * The number of this process among its ancestors, never 0: what belongs to a process keeps it and asks
+ * pool__process_is() later.
+ */
 uint64_t pool__process_generation(void);
-bool     pool__process_is(uint64_t generation);
+bool pool__process_is(uint64_t generation);
 
 void pool__fork_lock(void);
 bool pool__fork_trylock(void);
@@ -38,13 +42,15 @@ void pool__fork_guard_add(struct pool__fork_guard *guard);    /* under the fork 
 void pool__fork_guard_remove(struct pool__fork_guard *guard); /* under the fork lock */
 
 /*
- * fork() with every signal blocked in parent and child; the child keeps them blocked. For the zygote. As fork() returns.
+ * fork() with every signal blocked in parent and child; the child keeps them blocked. For the zygote. As fork()
+ * returns.
  */
 pid_t pool__fork(void);
 
 /*
- * Runs `run(argument)`, which does not return, in a process that is no child of this one (forked twice). The calling thread holds the fork lock. 0, or an
- * errno. Of the short-lived process between, neither a zombie nor, in a program of one thread, a SIGCHLD remains.
+ * Runs `run(argument)`, which does not return, in a process that is no child of this one (forked twice). The calling
+ * thread holds the fork lock. 0, or an errno. Of the short-lived process between, neither a zombie nor, in a program
+ * of one thread, a SIGCHLD remains.
  */
 int pool__fork_twice(void (*run)(void *argument), void *argument);
 
@@ -54,8 +60,8 @@ void pool__signals_block_all(void);
 void pool__signals_unblock_all(void);
 
 /*
- * In a worker: has this process been forked by a task, out of the worker? A flag set by the fork handler, so that asking after each task costs nothing.
- * pool__settle_in() says: from here on, this process is itself.
+ * In a worker: has this process been forked by a task, out of the worker? A flag set by the fork handler, so that
+ * asking after each task costs nothing. pool__settle_in() says: from here on, this process is itself.
  */
 bool pool__is_stray_child(void);
 void pool__settle_in(void);

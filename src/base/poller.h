@@ -1,8 +1,9 @@
 /*
  * poller - a set of descriptors that one thread can sleep on, and a waker that ends its sleep.
  *
- * Descriptors may be added, changed and removed by any thread at any time, by the caller's lock serialised among themselves; a sleeper sees the change. A wake
- * ends one sleep where several threads sleep in one poller. Two implementations below one interface: epoll and eventfd (poller_epoll.c), poll and a pipe (poller_poll.c).
+ * Descriptors may be added, changed and removed by any thread at any time, by the caller's lock serialised among
+ * themselves; a sleeper sees the change. A wake ends one sleep where several threads sleep in one poller. Two
+ * implementations below one interface: epoll and eventfd (poller_epoll.c), poll and a pipe (poller_poll.c).
  */
 #ifndef POOL__POLLER_H
 #define POOL__POLLER_H
@@ -13,18 +14,21 @@
 
 struct pool__poller;
 
-/* One descriptor that is ready. `tag` is what it was added with: callers put {seat, life} there, so that a stale event is known as one (rule 29). */
+/*
+ * One descriptor that is ready. `tag` is what it was added with: callers put {seat, life} there, so that a stale
+ * event is known as one (rule 29).
+ */
 struct pool__ready {
     uint64_t tag;
-    bool     readable; /* or at its end, or broken: a read tells */
-    bool     writable;
+    bool readable; /* or at its end, or broken: a read tells */
+    bool writable;
 };
 
-#define POOL__POLL_READ 0x1u
+#define POOL__POLL_READ  0x1u
 #define POOL__POLL_WRITE 0x2u
 
-struct pool__poller *pool__poller_open(void); /* NULL with errno */
-void                 pool__poller_close(struct pool__poller *poller); /* takes NULL */
+struct pool__poller *pool__poller_open(void);         /* NULL with errno */
+void pool__poller_close(struct pool__poller *poller); /* takes NULL */
 
 /* `events`: POOL__POLL_READ, _WRITE, both, or 0 (kept in the set, asleep). False with errno. */
 bool pool__poller_add(struct pool__poller *poller, int fd, uint64_t tag, unsigned events);
@@ -35,12 +39,15 @@ void pool__poller_remove(struct pool__poller *poller, int fd); /* before it is c
 void pool__poller_wake(struct pool__poller *poller);
 
 /*
- * Sleeps until something is ready, a wake, or `end`. Returns how many entries of `ready` were filled; 0 after a wake, EINTR or at the end. The waker is drained before this
- * returns, so what was told before the wake can be looked at now. `also`, where not NULL, is a second set to sleep on at the same time.
+ * Sleeps until something is ready, a wake, or `end`. Returns how many entries of `ready` were filled; 0 after a wake,
+ * EINTR or at the end. The waker is drained before this returns, so what was told before the wake can be looked at
+ * now. `also`, where not NULL, is a second set to sleep on at the same time.
  */
-#define POOL__ONLY_LOOK UINT64_C(1) /* an `end` that has passed, and the waker is left alone: it may be meant for another thread that sleeps here */
+/* an `end` that has passed, and the waker is left alone: it may be meant for another thread that sleeps here */
+#define POOL__ONLY_LOOK UINT64_C(1)
 
-size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end, struct pool__ready *ready, size_t room);
+size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end,
+                         struct pool__ready *ready, size_t room);
 
 /* A descriptor that is readable when a wait would return at once; -1 where the system has no such thing. */
 int pool__poller_fd(const struct pool__poller *poller);

@@ -20,11 +20,12 @@ struct pool__poller {
 };
 
 #define WAKER_TAG UINT64_MAX
-#define BATCH 64
+#define BATCH     64
 
 static uint32_t epoll_events(unsigned events)
 {
-    return ((events & POOL__POLL_READ) != 0 ? (uint32_t)EPOLLIN : 0u) | ((events & POOL__POLL_WRITE) != 0 ? (uint32_t)EPOLLOUT : 0u);
+    return ((events & POOL__POLL_READ) != 0 ? (uint32_t)EPOLLIN : 0u) |
+           ((events & POOL__POLL_WRITE) != 0 ? (uint32_t)EPOLLOUT : 0u);
 }
 
 static bool control(struct pool__poller *poller, int operation, int fd, uint64_t tag, unsigned events)
@@ -45,7 +46,8 @@ struct pool__poller *pool__poller_open(void)
         return NULL;
     poller->set = epoll_create1(EPOLL_CLOEXEC);
     poller->waker = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (poller->set < 0 || poller->waker < 0 || !control(poller, EPOLL_CTL_ADD, poller->waker, WAKER_TAG, POOL__POLL_READ)) {
+    if (poller->set < 0 || poller->waker < 0 ||
+        !control(poller, EPOLL_CTL_ADD, poller->waker, WAKER_TAG, POOL__POLL_READ)) {
         pool__poller_close(poller);
         return NULL;
     }
@@ -123,7 +125,8 @@ static size_t collect(struct pool__poller *poller, uint64_t end, struct pool__re
     return filled;
 }
 
-size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end, struct pool__ready *ready, size_t room)
+size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end,
+                         struct pool__ready *ready, size_t room)
 {
     struct pollfd both[2];
     size_t filled = 0;
@@ -143,7 +146,10 @@ size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also,
     return filled;
 }
 
-int pool__poller_fd(const struct pool__poller *poller) { return poller->set; }
+int pool__poller_fd(const struct pool__poller *poller)
+{
+    return poller->set;
+}
 
 #else
 typedef int pool__poller_epoll_unused; /* a translation unit may not be empty */

@@ -14,8 +14,8 @@
 
 /* The set is an array that sleepers copy; a change while one sleeps wakes it, so that it copies anew. */
 struct pool__poller {
-    pthread_mutex_t lock;  /* guards all below; innermost of all locks */
-    struct pollfd *fds;    /* [0] is the waker */
+    pthread_mutex_t lock; /* guards all below; innermost of all locks */
+    struct pollfd *fds;   /* [0] is the waker */
     uint64_t *tags;
     size_t count, room;
     int waker[2];
@@ -74,8 +74,8 @@ struct pool__poller *pool__poller_open(void)
         return NULL;
     pthread_mutex_init(&poller->lock, NULL);
     poller->waker[0] = poller->waker[1] = -1;
-    if (pool__pipe(poller->waker) < 0 || pool__set_nonblocking(poller->waker[0]) < 0 || pool__set_nonblocking(poller->waker[1]) < 0
-        || !append(poller, poller->waker[0], UINT64_MAX, POOL__POLL_READ)) {
+    if (pool__pipe(poller->waker) < 0 || pool__set_nonblocking(poller->waker[0]) < 0 ||
+        pool__set_nonblocking(poller->waker[1]) < 0 || !append(poller, poller->waker[0], UINT64_MAX, POOL__POLL_READ)) {
         pool__poller_close(poller);
         return NULL;
     }
@@ -210,8 +210,8 @@ static void awake(struct pool__poller *poller)
     pthread_mutex_unlock(&poller->lock);
 }
 
-static size_t gather(struct pool__poller *poller, uint64_t end, const struct pollfd *fds, const uint64_t *tags, size_t count,
-                     struct pool__ready *ready, size_t room)
+static size_t gather(struct pool__poller *poller, uint64_t end, const struct pollfd *fds, const uint64_t *tags,
+                     size_t count, struct pool__ready *ready, size_t room)
 {
     size_t i, filled = 0;
 
@@ -228,7 +228,8 @@ static size_t gather(struct pool__poller *poller, uint64_t end, const struct pol
     return filled;
 }
 
-size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end, struct pool__ready *ready, size_t room)
+size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end,
+                         struct pool__ready *ready, size_t room)
 {
     size_t most = set_size(poller) + (also != NULL ? set_size(also) : 0) + 8, first, second = 0, filled = 0;
     struct pollfd *fds = malloc(most * sizeof *fds);

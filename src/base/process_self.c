@@ -17,7 +17,10 @@
 #include <stdio_ext.h>
 #include <sys/prctl.h>
 
-void pool__process_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+void pool__process_name(const char *name)
+{
+    prctl(PR_SET_NAME, name, 0, 0, 0);
+}
 
 void pool__die_with_parent(pid_t parent)
 {
@@ -26,7 +29,10 @@ void pool__die_with_parent(pid_t parent)
         _exit(0);
 }
 
-void pool__adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+void pool__adopt_orphans(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
 
 /* The pids in /proc/thread-self/children, read in pieces: "12 34 56 ". */
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)
@@ -51,8 +57,14 @@ void pool__for_each_child(void (*each)(void *context, pid_t child), void *contex
     pool__close(&fd);
 }
 
-static bool has_pending(FILE *stream) { return __fpending(stream) > 0; }
-static void forget_buffered(FILE *stream) { __fpurge(stream); }
+static bool has_pending(FILE *stream)
+{
+    return __fpending(stream) > 0;
+}
+static void forget_buffered(FILE *stream)
+{
+    __fpurge(stream);
+}
 
 size_t pool__resident_size(void)
 {
@@ -76,9 +88,17 @@ size_t pool__resident_size(void)
 
 #else
 
-void pool__process_name(const char *name) { (void)name; }
-void pool__die_with_parent(pid_t parent) { (void)parent; }
-void pool__adopt_orphans(void) {}
+void pool__process_name(const char *name)
+{
+    (void)name;
+}
+void pool__die_with_parent(pid_t parent)
+{
+    (void)parent;
+}
+void pool__adopt_orphans(void)
+{
+}
 
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)
 {

@@ -1,5 +1,6 @@
 /*
- * process_self - what a freshly forked process of ours does to itself, and what it can learn of itself; each a small function over a system difference.
+ * process_self - what a freshly forked process of ours does to itself, and what it can learn of itself; each a small
+ * function over a system difference.
  */
 #ifndef POOL__PROCESS_SELF_H
 #define POOL__PROCESS_SELF_H
@@ -11,21 +12,28 @@
 /* Shown by ps; cut at what the system takes. Async-signal-safe. */
 void pool__process_name(const char *name);
 
-/* SIGKILL for this process when `parent` dies; dies at once if it is dead already. Where the system has no such thing: nothing. */
+/*
+ * SIGKILL for this process when `parent` dies; dies at once if it is dead already. Where the system has no such
+ * thing: nothing.
+ */
 void pool__die_with_parent(pid_t parent);
 
 /* Descendants that lose their parent become children of this process (Linux). */
 void pool__adopt_orphans(void);
 
 /*
- * Calls `each` for every child of this process that the kernel lists; for none where it cannot. Async-signal-safe, no heap.
+ * Calls `each` for every child of this process that the kernel lists; for none where it cannot. Async-signal-safe, no
+ * heap.
  */
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context);
 
 /* Standard streams of a worker: input at its end, nothing buffered that the host had written or read ahead. */
 void pool__stdio_settle(void);
 
-/* Writes out what a task has printed to stdout and stderr, where something is pending and no other thread holds the stream. */
+/*
+ * Writes out what a task has printed to stdout and stderr, where something is pending and no other thread holds the
+ * stream.
+ */
 void pool__stdio_flush(void);
 
 /* Bytes of memory that this process has resident, 0 where unknown. */

@@ -1,7 +1,8 @@
 /*
  * shared_pages - memory that this process and those it forks see at one address, for boards.
  *
- * On Linux a sealed memfd: nobody, not even a privileged worker through /proc, can shrink it under the host's feet (that would be SIGBUS there).
+ * On Linux a sealed memfd: nobody, not even a privileged worker through /proc, can shrink it under the host's feet
+ * (that would be SIGBUS there).
  */
 #ifndef POOL__SHARED_PAGES_H
 #define POOL__SHARED_PAGES_H
@@ -10,7 +11,7 @@
 
 /* Zeroed, committed page by page as it is touched. NULL with errno. */
 void *pool__shared_pages_map(size_t size);
-void  pool__shared_pages_unmap(void *pages, size_t size);
+void pool__shared_pages_unmap(void *pages, size_t size);
 
 /* Children forked from here on do not have these pages (where the system can do that: MADV_DONTFORK). */
 void pool__shared_pages_keep_from_children(void *pages, size_t size);

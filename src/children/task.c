@@ -7,12 +7,27 @@
 static char words[POOL__WORDS_ROOM];
 static int worker_index = -1;
 
-const char *pool__words(void) { return words; }
-void pool__words_forget(void) { words[0] = '\0'; }
-void pool__worker_index_set(int seat) { worker_index = seat; }
-int pool_worker_index(void) { return worker_index; }
+const char *pool__words(void)
+{
+    return words;
+}
+void pool__words_forget(void)
+{
+    words[0] = '\0';
+}
+void pool__worker_index_set(int seat)
+{
+    worker_index = seat;
+}
+int pool_worker_index(void)
+{
+    return worker_index;
+}
 
-static struct pool__task *task_of(struct pool_task *given) { return (struct pool__task *)(void *)given; }
+static struct pool__task *task_of(struct pool_task *given)
+{
+    return (struct pool__task *)(void *)given;
+}
 
 /* Grows to the next power of two, so that a result that is appended to piece by piece is not copied each time. */
 static void *heap_space(struct pool__task *task, size_t size)

@@ -1,8 +1,8 @@
 /*
  * task - one run of a task function: what it is given, the result it leaves, and the words it fails with.
  *
- * The result is built where it will be sent from: in the free part of the board's staging where it fits, otherwise on the heap. Until the worker publishes it nobody else
- * looks at those bytes.
+ * The result is built where it will be sent from: in the free part of the board's staging where it fits, otherwise on
+ * the heap. Until the worker publishes it nobody else looks at those bytes.
  */
 #ifndef POOL__TASK_H
 #define POOL__TASK_H
@@ -17,17 +17,20 @@ struct pool__task {
     struct pool__board *board;
     unsigned char *staging; /* free room for the result's bytes */
     size_t staging_room;
-    void *heap;             /* a result that outgrew the staging, or NULL */
+    void *heap; /* a result that outgrew the staging, or NULL */
     size_t heap_room;
     size_t result_size;
     bool has_result, no_memory;
 };
 
-static inline const void *pool__task_result(const struct pool__task *task) { return task->heap != NULL ? task->heap : task->staging; }
+static inline const void *pool__task_result(const struct pool__task *task)
+{
+    return task->heap != NULL ? task->heap : task->staging;
+}
 
 /* What pool_fail() said last in this worker, "" where nothing; forgotten before each task. */
 const char *pool__words(void);
-void        pool__words_forget(void);
+void pool__words_forget(void);
 
 /* The seat that pool_worker_index() tells. */
 void pool__worker_index_set(int seat);

@@ -14,7 +14,8 @@
 #include "data/wire.h"
 
 #define INPUT_ROOM 65536u
-#define FLUSH_AFTER (50 * UINT64_C(1000)) /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
+/* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
+#define FLUSH_AFTER (50 * UINT64_C(1000))
 
 /* Bytes that the job's shared data takes here, until the host says DROP. */
 struct shared_bytes {
@@ -37,7 +38,7 @@ static struct worker {
     size_t from, to, room;
     /* result stream: staging holds [written, staged) still to be written */
     uint64_t base, staged, written;
-    uint64_t oldest;       /* when the first of what is staged began, 0 where nothing is */
+    uint64_t oldest;        /* when the first of what is staged began, 0 where nothing is */
     uint64_t started_items; /* marks so far: tasks_per_worker counts these */
     bool leaving;
     uintptr_t known_function; /* checked already */
@@ -50,7 +51,10 @@ _Noreturn void pool__worker_exit(int status)
     _exit(status);
 }
 
-/* A child that a task forked and that came back into our code: it must touch nothing of ours (its descriptors and results are its parent's). */
+/*
+ * A child that a task forked and that came back into our code: it must touch nothing of ours (its descriptors and
+ * results are its parent's).
+ */
 static void leave_if_stray(void)
 {
     if (pool__is_stray_child())
@@ -66,7 +70,10 @@ static void write_or_die(const void *data, size_t size)
         _exit(0);
 }
 
-/* A task that closed our descriptors may have opened its own under the number: nothing is written there. What is staged, the host takes from the board. */
+/*
+ * A task that closed our descriptors may have opened its own under the number: nothing is written there. What is
+ * staged, the host takes from the board.
+ */
 static void check_pipe(void)
 {
     if (!pool__identity_is(self.birth.results, &self.results_identity))
@@ -86,10 +93,19 @@ static void flush(void)
     atomic_thread_fence(memory_order_release);
 }
 
-static size_t staging_used(void) { return (size_t)(self.staged - self.base); }
-static size_t staging_free(void) { return POOL__STAGING_SIZE - staging_used(); }
+static size_t staging_used(void)
+{
+    return (size_t)(self.staged - self.base);
+}
+static size_t staging_free(void)
+{
+    return POOL__STAGING_SIZE - staging_used();
+}
 
-static uint64_t record_length(uint64_t payload) { return POOL__RECORD_SIZE + pool__padded(payload, POOL__RECORD_ALIGN); }
+static uint64_t record_length(uint64_t payload)
+{
+    return POOL__RECORD_SIZE + pool__padded(payload, POOL__RECORD_ALIGN);
+}
 
 /* Publishes bytes that lie ready behind what is staged. */
 static void publish(uint64_t length)
@@ -196,7 +212,8 @@ static void forget_heap_result(void)
     self.task.heap_room = 0;
 }
 
-static void publish_outcome(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code, uint64_t start, uint64_t end)
+static void publish_outcome(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code,
+                            uint64_t start, uint64_t end)
 {
     struct pool__record record;
     const void *payload = NULL;
@@ -406,7 +423,10 @@ static void handle_frame(const struct pool__frame *frame)
 
 /* ---- a life */
 
-/* Runs in whoever calls exit(): a task, the initializer, or a child that one of them forked. The program's own handlers, which lie behind this one, must not run here. */
+/*
+ * Runs in whoever calls exit(): a task, the initializer, or a child that one of them forked. The program's own
+ * handlers, which lie behind this one, must not run here.
+ */
 static void exit_hook(int status)
 {
     pool__worker_exit(status);

@@ -1,5 +1,6 @@
 /*
- * worker - a worker process: reads batches, claims items by its board, runs them, publishes results. Entered only straight after a fork by the zygote; never returns.
+ * worker - a worker process: reads batches, claims items by its board, runs them, publishes results. Entered only
+ * straight after a fork by the zygote; never returns.
  */
 #ifndef POOL__WORKER_H
 #define POOL__WORKER_H

@@ -69,7 +69,10 @@ static void end_life(struct pool__zygote_life *life, bool failed, int ending)
     self.anything_untold = true;
 }
 
-/* The group, and the process itself in case it has not yet made its group (rule 23). Only between fork and reap, so neither number can be a stranger's. */
+/*
+ * The group, and the process itself in case it has not yet made its group (rule 23). Only between fork and reap, so
+ * neither number can be a stranger's.
+ */
 static void kill_tree(pid_t pid)
 {
     kill(-pid, SIGKILL);
@@ -227,7 +230,8 @@ static void fork_one(void)
 
 static void spawn_asked(const struct pool__message *message)
 {
-    struct pool__zygote_life *life = message->board < self.setup->board_count ? &self.setup->lives[message->board] : NULL;
+    struct pool__zygote_life *life =
+        message->board < self.setup->board_count ? &self.setup->lives[message->board] : NULL;
 
     if (life == NULL || life->state != POOL__LIFE_FREE)
         return; /* a board has one life at a time; the host knows that */
@@ -294,7 +298,8 @@ static void read_messages(void)
         int fds[POOL__FDS_MAX];
         size_t fd_count;
         bool cut;
-        ssize_t got = pool__receive_record(self.setup->control, self.message + self.have, POOL__MESSAGE_SIZE - self.have, fds, &fd_count, &cut);
+        ssize_t got = pool__receive_record(self.setup->control, self.message + self.have,
+                                           POOL__MESSAGE_SIZE - self.have, fds, &fd_count, &cut);
 
         if (got == POOL__NOT_NOW)
             return;
@@ -320,7 +325,8 @@ static void read_messages(void)
 static bool push_notice(void)
 {
     while (self.notice_left > 0) {
-        ssize_t put = pool__send_record(self.setup->control, self.notice + POOL__MESSAGE_SIZE - self.notice_left, self.notice_left, NULL, 0);
+        ssize_t put = pool__send_record(self.setup->control, self.notice + POOL__MESSAGE_SIZE - self.notice_left,
+                                        self.notice_left, NULL, 0);
 
         if (put < 0)
             quit();

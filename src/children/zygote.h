@@ -1,8 +1,10 @@
 /*
- * zygote - the helper process that forks, signals and reaps all workers. Entered only straight after a fork; never returns.
+ * zygote - the helper process that forks, signals and reaps all workers. Entered only straight after a fork; never
+ * returns.
  *
- * One thread, no heap, async-signal-safe calls only (inv. 11): its memory is the host's as it was at pool_create(), and every worker is a copy of it. One turn of its loop (rule 20):
- * the host's death, the deaths of children, all control messages into the table, then one fork; sends never block, what cannot be told stays in the table.
+ * One thread, no heap, async-signal-safe calls only (inv. 11): its memory is the host's as it was at pool_create(),
+ * and every worker is a copy of it. One turn of its loop (rule 20): the host's death, the deaths of children, all
+ * control messages into the table, then one fork; sends never block, what cannot be told stays in the table.
  */
 #ifndef POOL__ZYGOTE_H
 #define POOL__ZYGOTE_H
@@ -34,7 +36,7 @@ struct pool__zygote_life {
 struct pool__zygote_setup {
     int control;
     int host_end; /* the host's end of the control socket: not the zygote's to keep */
-    int host; /* the host's pidfd, or -1 */
+    int host;     /* the host's pidfd, or -1 */
     struct pool__death_bell bell;
     char name[16];
     struct pool__worker_setup worker;

@@ -9,11 +9,15 @@ struct range {
     uint32_t end, next;
 };
 
-static uint64_t range_word(struct range range) { return (uint64_t)range.tag << 48 | (uint64_t)range.end << 24 | range.next; }
+static uint64_t range_word(struct range range)
+{
+    return (uint64_t)range.tag << 48 | (uint64_t)range.end << 24 | range.next;
+}
 
 static struct range range_of(uint64_t word)
 {
-    struct range range = {(uint16_t)(word >> 48), (uint32_t)(word >> 24) & POOL__BATCH_MAX, (uint32_t)word & POOL__BATCH_MAX};
+    struct range range = {(uint16_t)(word >> 48), (uint32_t)(word >> 24) & POOL__BATCH_MAX,
+                          (uint32_t)word & POOL__BATCH_MAX};
 
     return range;
 }
@@ -74,7 +78,8 @@ uint32_t pool__board_take_back(struct pool__board *board, uint32_t batch, uint32
             return 0;
         taken = range.end - range.next - keep;
         range.end -= taken;
-        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel, memory_order_acquire)) {
+        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel,
+                                                  memory_order_acquire)) {
             *end = range.end;
             return taken;
         }
@@ -129,7 +134,8 @@ bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offs
             return false;
         *offset = range.next;
         range.next++;
-        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel, memory_order_acquire))
+        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel,
+                                                  memory_order_acquire))
             return true;
     }
 }

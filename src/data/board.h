@@ -1,8 +1,9 @@
 /*
- * board - the pages that a host and one worker share: which items the worker may claim, which it is running, and the results that it has finished.
+ * board - the pages that a host and one worker share: which items the worker may claim, which it is running, and the
+ * results that it has finished.
  *
- * Pure: memory in, memory out, no system call. The host trusts nothing it reads here (rule 12): a value only chooses among items that its own table says are
- * with this worker.
+ * Pure: memory in, memory out, no system call. The host trusts nothing it reads here (rule 12): a value only chooses
+ * among items that its own table says are with this worker.
  *
  * Words (64 bits, each one atomic store or compare-and-swap)
  *
@@ -12,12 +13,13 @@
  *   running                       batch:32 | offset:24 | state:8   written by the worker only
  *   cancel                        batch:32 | offset:24 | state:8   written by the host only: which running item is asked to stop (rule 17)
  *
- * Results are one byte stream (wire.h), numbered from the life's first byte. `staging` holds its bytes [base, staged); the pipe has carried some prefix of them.
- * Published bytes never change; base moves, to `staged`, only when all of them are in the pipe. A record too large for staging goes straight to the pipe: then the host has
- * received more than `staged` says.
+ * Results are one byte stream (wire.h), numbered from the life's first byte. `staging` holds its bytes [base,
+ * staged); the pipe has carried some prefix of them. Published bytes never change; base moves, to `staged`, only when
+ * all of them are in the pipe. A record too large for staging goes straight to the pipe: then the host has received
+ * more than `staged` says.
  *
- * The worker's order for each item (rule 1): claim; started; running = RUN (release), the last thing before the call; the call; payload into staging; staged (release);
- * running = DONE; the next claim.
+ * The worker's order for each item (rule 1): claim; started; running = RUN (release), the last thing before the call;
+ * the call; payload into staging; staged (release); running = DONE; the next claim.
  */
 #ifndef POOL__BOARD_H
 #define POOL__BOARD_H
@@ -30,15 +32,16 @@
 
 #include "data/wire.h" /* POOL__BATCH_MAX */
 
-#define POOL__FLIGHT 64u              /* batches that may be with one worker at a time; a power of two */
-#define POOL__BOARD_SIZE 65536u       /* a multiple of every page size in use */
+#define POOL__FLIGHT       64u    /* batches that may be with one worker at a time; a power of two */
+#define POOL__BOARD_SIZE   65536u /* a multiple of every page size in use */
 #define POOL__STAGING_SIZE (POOL__BOARD_SIZE - 1024u)
 
-static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "boards need lock-free 64-bit atomics: a lock would belong to one process");
+static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2,
+              "boards need lock-free 64-bit atomics: a lock would belong to one process");
 
 enum pool__mark { POOL__MARK_NONE = 0, POOL__MARK_RUN = 1, POOL__MARK_DONE = 2, POOL__MARK_ALL = 3 };
 
-struct pool__place {     /* an item, as running and cancel name it */
+struct pool__place { /* an item, as running and cancel name it */
     uint32_t batch, offset;
     enum pool__mark mark;
 };
@@ -59,27 +62,32 @@ struct pool__board {
 
 static_assert(sizeof(struct pool__board) == POOL__BOARD_SIZE, "a board is a whole number of pages");
 
-void pool__board_clear(struct pool__board *board); /* for a new life; no process may have it mapped but the host and those to be forked */
+/* for a new life; no process may have it mapped but the host and those to be forked */
+void pool__board_clear(struct pool__board *board);
 
 /* ---- the host's side */
 
 void pool__board_open(struct pool__board *board, uint32_t batch, uint32_t count);
 
 /*
- * Takes items back so that at most `keep` unclaimed ones stay with the worker. `end` is the host's own end of the batch: it is lowered by what was taken. Returns the number of
- * items taken: [*end, *end + taken). False in *sane where the word is not one that host and worker could have made (then nothing is taken).
+ * Takes items back so that at most `keep` unclaimed ones stay with the worker. `end` is the host's own end of the
+ * batch: it is lowered by what was taken. Returns the number of items taken: [*end, *end + taken). False in *sane
+ * where the word is not one that host and worker could have made (then nothing is taken).
  */
 uint32_t pool__board_take_back(struct pool__board *board, uint32_t batch, uint32_t *end, uint32_t keep, bool *sane);
 
-/* How far the worker has claimed in a batch, at most `end`. False where the word is not one that host and worker could have made. */
+/*
+ * How far the worker has claimed in a batch, at most `end`. False where the word is not one that host and worker
+ * could have made.
+ */
 bool pool__board_claimed(const struct pool__board *board, uint32_t batch, uint32_t end, uint32_t *claimed);
 
 struct pool__place pool__board_running(const struct pool__board *board);
-void               pool__board_ask_cancel(struct pool__board *board, struct pool__place place);
+void pool__board_ask_cancel(struct pool__board *board, struct pool__place place);
 
 /*
- * Copies published bytes that the host has not received: the stream from `received` on, at most `room` bytes. Safe beside a living worker (the copy is used only where base did not
- * move meanwhile). 0: nothing, or not now.
+ * Copies published bytes that the host has not received: the stream from `received` on, at most `room` bytes. Safe
+ * beside a living worker (the copy is used only where base did not move meanwhile). 0: nothing, or not now.
  */
 size_t pool__board_salvage(const struct pool__board *board, uint64_t received, void *copy, size_t room);
 

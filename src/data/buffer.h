@@ -12,7 +12,10 @@ struct pool__bytes {
     size_t from, to, room; /* [from, to) are held */
 };
 
-static inline size_t pool__bytes_held(const struct pool__bytes *bytes) { return bytes->to - bytes->from; }
+static inline size_t pool__bytes_held(const struct pool__bytes *bytes)
+{
+    return bytes->to - bytes->from;
+}
 
 /* Room for `more` bytes at the end. False: no memory, nothing changed. */
 bool pool__bytes_reserve(struct pool__bytes *bytes, size_t more);

@@ -1,5 +1,6 @@
 /*
- * control - the messages between the host and its zygote, on a stream socket. Pure codec. Requests are even, notices odd.
+ * control - the messages between the host and its zygote, on a stream socket. Pure codec. Requests are even, notices
+ * odd.
  *
  * Every message has 32 bytes:   0: kind (4)   4: seat (4)   8: life (4)   12: board (4)   16: value (8)   24: zero (8)
  *
@@ -41,6 +42,7 @@ struct pool__message {
 };
 
 void pool__message_encode(unsigned char bytes[POOL__MESSAGE_SIZE], const struct pool__message *message);
-bool pool__message_decode(const unsigned char bytes[POOL__MESSAGE_SIZE], struct pool__message *message); /* false: nonsense */
+/* false: nonsense */
+bool pool__message_decode(const unsigned char bytes[POOL__MESSAGE_SIZE], struct pool__message *message);
 
 #endif

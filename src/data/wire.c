@@ -2,8 +2,14 @@
 
 #include <string.h>
 
-static void put32(unsigned char *at, uint32_t value) { memcpy(at, &value, sizeof value); }
-static void put64(unsigned char *at, uint64_t value) { memcpy(at, &value, sizeof value); }
+static void put32(unsigned char *at, uint32_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
+static void put64(unsigned char *at, uint64_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
 
 static uint32_t get32(const unsigned char *at)
 {
@@ -57,7 +63,8 @@ bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool
     return frame->kind != POOL__FRAME_BATCH || (frame->count > 0 && frame->count <= POOL__BATCH_MAX);
 }
 
-static bool item_of_fixed_size(const struct pool__frame *frame, const unsigned char *body, uint32_t offset, const void **item, size_t *size)
+static bool item_of_fixed_size(const struct pool__frame *frame, const unsigned char *body, uint32_t offset,
+                               const void **item, size_t *size)
 {
     if (frame->item_size != 0 && offset >= frame->body / frame->item_size)
         return false;
@@ -67,7 +74,8 @@ static bool item_of_fixed_size(const struct pool__frame *frame, const unsigned c
 }
 
 /* The size of the item that the cursor stands at, and what it takes; false where it would not lie in the body. */
-static bool size_at(const struct pool__frame *frame, const unsigned char *body, const struct pool__cursor *cursor, uint64_t *size)
+static bool size_at(const struct pool__frame *frame, const unsigned char *body, const struct pool__cursor *cursor,
+                    uint64_t *size)
 {
     uint64_t left = frame->body - pool__sizes_table(frame->count) - cursor->passed;
 
@@ -75,8 +83,8 @@ static bool size_at(const struct pool__frame *frame, const unsigned char *body, 
     return *size <= left && pool__padded(*size, POOL__FRAME_ALIGN) <= left;
 }
 
-bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor, uint32_t offset,
-                      const void **item, size_t *size)
+bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
+                      uint32_t offset, const void **item, size_t *size)
 {
     uint64_t bytes;
 
@@ -114,7 +122,8 @@ void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct po
 
 bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct pool__record *record)
 {
-    if (bytes[0] < POOL__RECORD_READY || bytes[0] > POOL__RECORD_LEAVING || bytes[1] >= POOL__HOW_COUNT || bytes[2] != 0 || bytes[3] != 0 || get64(bytes + 40) != 0)
+    if (bytes[0] < POOL__RECORD_READY || bytes[0] > POOL__RECORD_LEAVING || bytes[1] >= POOL__HOW_COUNT ||
+        bytes[2] != 0 || bytes[3] != 0 || get64(bytes + 40) != 0)
         return false;
     record->kind = (enum pool__record_kind)bytes[0];
     record->how = (enum pool__how)bytes[1];
@@ -129,7 +138,10 @@ bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct po
     return record->size == 0 || record->kind == POOL__RECORD_RESULT || record->kind == POOL__RECORD_START_FAILED;
 }
 
-static size_t least(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+static size_t least(uint64_t a, size_t b)
+{
+    return a < b ? (size_t)a : b;
+}
 
 static void consume(const unsigned char **bytes, size_t *size, size_t count)
 {
@@ -144,7 +156,8 @@ static enum pool__decoded finish(struct pool__decoder *decoder)
     return POOL__DECODED_END;
 }
 
-enum pool__decoded pool__decoder_step(struct pool__decoder *decoder, const unsigned char **bytes, size_t *size, const unsigned char **piece, size_t *piece_size)
+enum pool__decoded pool__decoder_step(struct pool__decoder *decoder, const unsigned char **bytes, size_t *size,
+                                      const unsigned char **piece, size_t *piece_size)
 {
     size_t count;
 
@@ -177,4 +190,7 @@ enum pool__decoded pool__decoder_step(struct pool__decoder *decoder, const unsig
     return decoder->padding_left == 0 ? finish(decoder) : POOL__DECODED_NOTHING;
 }
 
-void pool__decoder_skip(struct pool__decoder *decoder, uint64_t size) { decoder->payload_left -= size; }
+void pool__decoder_skip(struct pool__decoder *decoder, uint64_t size)
+{
+    decoder->payload_left -= size;
+}

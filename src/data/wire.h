@@ -3,7 +3,8 @@
  *
  * Numbers are in the machine's own byte order: both ends are one program. Offsets in bytes.
  *
- * Task pipe, host to worker: frames of 64 bytes and a body, in total a multiple of 16, so that bodies lie aligned in the worker's buffer
+ * Task pipe, host to worker: frames of 64 bytes and a body, in total a multiple of 16, so that bodies lie aligned in
+ * the worker's buffer
  *
  *   at size field
  *    0   4  kind       BATCH, SHARED, DROP, STOP
@@ -53,12 +54,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL__FRAME_SIZE 64u
-#define POOL__FRAME_ALIGN 16u
-#define POOL__RECORD_SIZE 48u
+#define POOL__FRAME_SIZE   64u
+#define POOL__FRAME_ALIGN  16u
+#define POOL__RECORD_SIZE  48u
 #define POOL__RECORD_ALIGN 16u
-#define POOL__VARIES UINT64_MAX
-#define POOL__BATCH_MAX 0xffffffu /* items in one batch: 24 bits on the board */
+#define POOL__VARIES       UINT64_MAX
+#define POOL__BATCH_MAX    0xffffffu /* items in one batch: 24 bits on the board */
 
 /* The most that a frame of several items may have: a pipe's default size, less a page that its header would take. */
 #define POOL__FRAME_MAX (65536u - 4096u)
@@ -74,22 +75,37 @@ struct pool__frame {
 void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool__frame *frame);
 bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool__frame *frame); /* false: nonsense */
 
-/* Where in a body of varying sizes the search for an item has come to; zero at the start of a batch. Items are asked for in order. */
+/*
+ * Where in a body of varying sizes the search for an item has come to; zero at the start of a batch. Items are asked
+ * for in order.
+ */
 struct pool__cursor {
     uint32_t offset;
     uint64_t passed; /* padded bytes of the items before `offset` */
 };
 
 /* The item at `offset` in a whole body. False where it does not lie in it. */
-bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor, uint32_t offset,
-                      const void **item, size_t *size);
+bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
+                      uint32_t offset, const void **item, size_t *size);
 
-static inline uint64_t pool__padded(uint64_t size, uint64_t align) { return (size + align - 1) & ~(align - 1); }
+static inline uint64_t pool__padded(uint64_t size, uint64_t align)
+{
+    return (size + align - 1) & ~(align - 1);
+}
 
 /* Where the first item of a body of varying sizes begins: behind the table of sizes. */
-static inline uint64_t pool__sizes_table(uint32_t count) { return pool__padded((uint64_t)count * 8, POOL__FRAME_ALIGN); }
+static inline uint64_t pool__sizes_table(uint32_t count)
+{
+    return pool__padded((uint64_t)count * 8, POOL__FRAME_ALIGN);
+}
 
-enum pool__record_kind { POOL__RECORD_READY = 1, POOL__RECORD_START_FAILED, POOL__RECORD_RESULT, POOL__RECORD_LEFT, POOL__RECORD_LEAVING };
+enum pool__record_kind {
+    POOL__RECORD_READY = 1,
+    POOL__RECORD_START_FAILED,
+    POOL__RECORD_RESULT,
+    POOL__RECORD_LEFT,
+    POOL__RECORD_LEAVING
+};
 
 enum pool__how {
     POOL__HOW_OK,
@@ -108,14 +124,16 @@ struct pool__record {
 };
 
 void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct pool__record *record);
-bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct pool__record *record); /* false: nonsense */
+/* false: nonsense */
+bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct pool__record *record);
 
 /*
- * The host's end of the result stream, cut anywhere: bytes go in, records and pieces of payload come out. The same for every cut.
+ * The host's end of the result stream, cut anywhere: bytes go in, records and pieces of payload come out. The same
+ * for every cut.
  */
 struct pool__decoder {
     unsigned char head[POOL__RECORD_SIZE];
-    size_t have;            /* bytes of head */
+    size_t have; /* bytes of head */
     uint64_t payload_left, padding_left;
     struct pool__record record;
 };
@@ -128,8 +146,12 @@ enum pool__decoded {
     POOL__DECODED_NONSENSE
 };
 
-/* Takes one step; *bytes and *size move past what was consumed. Payload can be had elsewhere instead: see pool__decoder_skip. */
-enum pool__decoded pool__decoder_step(struct pool__decoder *decoder, const unsigned char **bytes, size_t *size, const unsigned char **piece, size_t *piece_size);
+/*
+ * Takes one step; *bytes and *size move past what was consumed. Payload can be had elsewhere instead: see
+ * pool__decoder_skip.
+ */
+enum pool__decoded pool__decoder_step(struct pool__decoder *decoder, const unsigned char **bytes, size_t *size,
+                                      const unsigned char **piece, size_t *piece_size);
 
 /* `size` bytes of payload (at most payload_left) were read by somebody else. */
 void pool__decoder_skip(struct pool__decoder *decoder, uint64_t size);

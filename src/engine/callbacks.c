@@ -18,7 +18,10 @@ bool pool__in_callback(const struct pool *pool)
     return false;
 }
 
-bool pool__callbacks_idle(const struct pool *pool) { return pool__list_empty(&pool->calls_queued) && !pool->calling; }
+bool pool__callbacks_idle(const struct pool *pool)
+{
+    return pool__list_empty(&pool->calls_queued) && !pool->calling;
+}
 
 void pool__callbacks_take_turn(struct pool *pool)
 {
@@ -81,7 +84,8 @@ void pool__callbacks_queue(struct pool *pool, struct pool__call *call)
 
 void pool__callback_returned(const struct pool *pool)
 {
-    if (!pool__is_here(pool) && pool__has_thread(pool) && pool->caller_runs && pthread_equal(pool->caller, pthread_self()))
+    if (!pool__is_here(pool) && pool__has_thread(pool) && pool->caller_runs &&
+        pthread_equal(pool->caller, pthread_self()))
         _exit(0);
 }
 
@@ -105,7 +109,7 @@ static void *caller(void *argument)
         pthread_detach(pthread_self());
     pool__unlock(pool);
     if (destroy)
-        pool__destroy_deferred(pool);
+        pool->destroy(pool);
     return NULL;
 }
 

@@ -7,7 +7,10 @@
 #include "base/descriptor.h"
 #include "engine/engine.h"
 
-/* What a waiting frame of several items, and control frames behind it, may take. Reserved when the pipes are made, so that sending cannot fail. */
+/*
+ * What a waiting frame of several items, and control frames behind it, may take. Reserved when the pipes are made, so
+ * that sending cannot fail.
+ */
 #define BACKLOG_ROOM (65536u + 4096u)
 
 static const unsigned char zeros[4096];
@@ -51,7 +54,10 @@ fail:
     return code;
 }
 
-void pool__channel_handed_over(struct pool__channel *channel) { pool__close(&channel->results_write); }
+void pool__channel_handed_over(struct pool__channel *channel)
+{
+    pool__close(&channel->results_write);
+}
 
 void pool__channel_close_in_child(struct pool__channel *channel)
 {
@@ -127,7 +133,10 @@ static struct iovec part_of(const void *data, size_t size)
     return part;
 }
 
-static size_t smaller(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+static size_t smaller(uint64_t a, size_t b)
+{
+    return a < b ? (size_t)a : b;
+}
 
 /* One write of the rest. False: the pipe is full. */
 static bool write_rest(struct pool *pool, struct pool__channel *channel)
@@ -168,8 +177,12 @@ bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
     return !is_waiting(channel);
 }
 
-/* A frame in two parts and its padding, with nothing waiting before it. What is not written at once is copied where it is small, else referred to. */
-static void send_frame(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const void *body, size_t size, struct pool__job *job)
+/*
+ * A frame in two parts and its padding, with nothing waiting before it. What is not written at once is copied where
+ * it is small, else referred to.
+ */
+static void send_frame(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const void *body,
+                       size_t size, struct pool__job *job)
 {
     size_t padding = (size_t)(pool__padded(size, POOL__FRAME_ALIGN) - size), put;
     unsigned char head[POOL__FRAME_SIZE];
@@ -263,7 +276,8 @@ bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, c
 }
 
 /* Items of varying sizes, all in one frame of bounded length: composed in the backlog. */
-static void compose_batch(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const struct pool__run *run)
+static void compose_batch(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame,
+                          const struct pool__run *run)
 {
     size_t table = (size_t)pool__sizes_table(run->count), start = channel->backlog.to, at;
     unsigned char head[POOL__FRAME_SIZE];
@@ -290,7 +304,8 @@ static void compose_batch(struct pool *pool, struct pool__channel *channel, stru
     pool__channel_flush(pool, channel);
 }
 
-void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch, const struct pool__run *run)
+void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch,
+                              const struct pool__run *run)
 {
     struct pool__job *job = run->job;
     struct pool__frame frame;
@@ -329,7 +344,10 @@ static void drop_shared(struct pool *pool, struct pool__channel *channel, uint64
     frame.kind = POOL__FRAME_DROP;
     frame.shared = id;
     pool__frame_encode(head, &frame);
-    /* behind a rest it would come too early, and where memory is short it may be left out: the worker keeps some bytes for longer */
+    /*
+     * behind a rest it would come too early, and where memory is short it may be left out: the worker keeps some
+     * bytes for longer
+     */
     if (channel->rest_left > 0 || channel->rest_padding > 0 || !pool__bytes_reserve(&channel->backlog, sizeof head))
         return;
     pool__bytes_append(&channel->backlog, head, sizeof head);

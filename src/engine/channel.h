@@ -1,11 +1,15 @@
 /*
- * channel - the two pipes of one worker's life, seen from the host: frames go out, records come in; never blocking (inv. 3).
+ * channel - the two pipes of one worker's life, seen from the host: frames go out, records come in; never blocking
+ * (inv. 3).
  *
- * Out: what the task pipe does not take at once waits in `backlog`, and behind it the rest of one large body, which is not copied but referred to (`rest`). Only then comes the next frame. So at most one frame refers
- * to the memory of a job, and pool__channel_forget() lets go of it: the frame's remaining length goes out as zeros (rule 14); no item of it is with the worker any more.
+ * Out: what the task pipe does not take at once waits in `backlog`, and behind it the rest of one large body, which
+ * is not copied but referred to (`rest`). Only then comes the next frame. So at most one frame refers to the memory
+ * of a job, and pool__channel_forget() lets go of it: the frame's remaining length goes out as zeros (rule 14); no
+ * item of it is with the worker any more.
  *
- * In: the result stream (wire.h) is read into scratch memory and decoded; a large payload goes straight to its place. `received` counts the bytes of the stream that were decoded, from the pipe or from the
- * board's staging; `piped` those that came by the pipe. What was taken from the board first is dropped when the pipe brings it too (rule 4).
+ * In: the result stream (wire.h) is read into scratch memory and decoded; a large payload goes straight to its place.
+ * `received` counts the bytes of the stream that were decoded, from the pipe or from the board's staging; `piped`
+ * those that came by the pipe. What was taken from the board first is dropped when the pipe brings it too (rule 4).
  */
 #ifndef POOL__CHANNEL_H
 #define POOL__CHANNEL_H
@@ -19,33 +23,33 @@
 
 /* Payload under way. */
 struct pool__arrival {
-    unsigned char *at;  /* where its next byte goes; NULL: it is dropped */
+    unsigned char *at;   /* where its next byte goes; NULL: it is dropped */
     unsigned char *heap; /* malloc'ed: grows with what was received, never with what was announced */
     size_t got, room;
     bool no_memory;
 };
 
 struct pool__channel {
-    int tasks;          /* to write */
-    int tasks_read;     /* the other end, kept open: so a write to a dead worker's pipe raises no SIGPIPE */
-    int results;        /* to read */
-    int results_write;  /* the worker's end, ours until SPAWNED (rule 22) */
-    uint64_t tag;       /* {seat, life}, as the poller tells it */
-    bool want_write;    /* the task pipe is in the poller's set for writing */
-    bool at_end;        /* the result pipe has reached its end: not polled any more */
-    bool announced;     /* LEAVING came */
-    bool start_failed;  /* START_FAILED came */
-    bool poisoned;      /* nonsense came: nothing more is read */
-    bool stop_pending;  /* a STOP frame is to follow what waits */
+    int tasks;         /* to write */
+    int tasks_read;    /* the other end, kept open: so a write to a dead worker's pipe raises no SIGPIPE */
+    int results;       /* to read */
+    int results_write; /* the worker's end, ours until SPAWNED (rule 22) */
+    uint64_t tag;      /* {seat, life}, as the poller tells it */
+    bool want_write;   /* the task pipe is in the poller's set for writing */
+    bool at_end;       /* the result pipe has reached its end: not polled any more */
+    bool announced;    /* LEAVING came */
+    bool start_failed; /* START_FAILED came */
+    bool poisoned;     /* nonsense came: nothing more is read */
+    bool stop_pending; /* a STOP frame is to follow what waits */
 
     struct pool__bytes backlog;
     const unsigned char *rest; /* NULL while rest_left > 0: zeros */
     uint64_t rest_left;
     size_t rest_padding;
     struct pool__job *rest_job;
-    uint32_t rest_batch;       /* whose body it is; 0: shared bytes */
+    uint32_t rest_batch; /* whose body it is; 0: shared bytes */
 
-    uint64_t *shared;   /* ids of shared bytes that the worker has */
+    uint64_t *shared; /* ids of shared bytes that the worker has */
     size_t shared_count, shared_room;
 
     struct pool__decoder decoder;
@@ -70,9 +74,13 @@ void pool__channel_close_in_child(struct pool__channel *channel);
 
 /* ---- out */
 
-/* Is nothing waiting, and has the worker the job's shared bytes? Where it has not, they are sent now, if nothing waits. */
+/*
+ * Is nothing waiting, and has the worker the job's shared bytes? Where it has not, they are sent now, if nothing
+ * waits.
+ */
 bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, const struct pool__job *job);
-void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch, const struct pool__run *run);
+void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch,
+                              const struct pool__run *run);
 void pool__channel_send_stop(struct pool *pool, struct pool__channel *channel);
 
 /* Writes what waits. True: all of it is out. */
@@ -84,7 +92,10 @@ void pool__channel_unsend(struct pool__channel *channel, uint32_t batch);
 /* Nobody waits for what is under way: no memory of any job is referred to. */
 void pool__channel_forget_all(struct pool__channel *channel);
 
-/* The job is over or unwanted: no frame, and no payload that is being read, refers to its memory from now on; the worker forgets its shared bytes. */
+/*
+ * The job is over or unwanted: no frame, and no payload that is being read, refers to its memory from now on; the
+ * worker forgets its shared bytes.
+ */
 void pool__channel_forget(struct pool *pool, struct pool__channel *channel, struct pool__job *job, bool reading_it);
 
 /* ---- in: channel_in.c */
@@ -95,7 +106,9 @@ void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool_
 /* Takes what the worker has staged and not sent, beside it (rule 6) or after its death (inv. 6). */
 void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 
-/* After the worker's death: all that the pipe holds, and no more (a stranger may hold its other end), then the board. */
+/*
+ * After the worker's death: all that the pipe holds, and no more (a stranger may hold its other end), then the board.
+ */
 void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 
 /* What a record says, whole: implemented in delivery.c. False: nonsense. */

@@ -9,7 +9,10 @@
 #include "engine/engine.h"
 #include "engine/staffing.h"
 
-static size_t smaller(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
+static size_t smaller(uint64_t a, size_t b)
+{
+    return a < b ? (size_t)a : b;
+}
 
 /* Payload for the place that it was given, or for heap memory that grows with it. */
 static void store(struct pool__arrival *arrival, const unsigned char *piece, size_t size, uint64_t announced)
@@ -47,7 +50,8 @@ static void condemn(struct pool *pool, struct pool__seat *seat, struct pool__cha
 }
 
 /* The next bytes of the stream. */
-static void decode(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, const unsigned char *bytes, size_t size)
+static void decode(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel,
+                   const unsigned char *bytes, size_t size)
 {
     const unsigned char *piece;
     size_t piece_size;
@@ -75,7 +79,8 @@ static void decode(struct pool *pool, struct pool__seat *seat, struct pool__chan
 }
 
 /* Bytes that came by the pipe; the first of them may have been taken from the board before. */
-static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, const unsigned char *bytes, size_t size)
+static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel,
+                         const unsigned char *bytes, size_t size)
 {
     size_t known = channel->piped < channel->received ? smaller(channel->received - channel->piped, size) : 0;
 
@@ -90,8 +95,8 @@ static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool
 /* Is a large payload under way whose place is known, with no bytes before it that are to be dropped? */
 static bool may_read_directly(const struct pool__channel *channel)
 {
-    return channel->decoder.have == POOL__RECORD_SIZE && channel->decoder.payload_left >= POOL__SCRATCH && channel->arrival.at != NULL
-           && channel->piped == channel->received;
+    return channel->decoder.have == POOL__RECORD_SIZE && channel->decoder.payload_left >= POOL__SCRATCH &&
+           channel->arrival.at != NULL && channel->piped == channel->received;
 }
 
 static ssize_t read_directly(struct pool *pool, struct pool__channel *channel, size_t most)
@@ -131,7 +136,8 @@ void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool_
         ssize_t got = read_once(pool, seat, channel, 1u << 20);
 
         if (got == POOL__GONE) {
-            pool__poller_remove(pool->pipes, channel->results); /* its end only hints at a death: the zygote tells (inv. 2) */
+            /* its end only hints at a death: the zygote tells (inv. 2) */
+            pool__poller_remove(pool->pipes, channel->results);
             channel->at_end = true;
         }
         if (got <= 0 || got < 4096)
@@ -143,8 +149,8 @@ void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct po
 {
     size_t got;
 
-    while (!channel->poisoned && seat->board != NULL
-           && (got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH)) > 0) {
+    while (!channel->poisoned && seat->board != NULL &&
+           (got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH)) > 0) {
         channel->received += got;
         decode(pool, seat, channel, pool->scratch, got);
     }

@@ -1,4 +1,7 @@
-/* delivery - what a record of a worker's stream means: checked against the one seat that it came from (inv. 8), then handed to the scheduler. */
+/*
+ * delivery - what a record of a worker's stream means: checked against the one seat that it came from (inv. 8), then
+ * handed to the scheduler.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,7 +165,7 @@ bool pool__deliver_end(struct pool *pool, struct pool__seat *seat, struct pool__
         seat->was_ready = true;
         if (!seat->spawned)
             seat->pid = record->code; /* for show; SPAWNED, which has the truth, is on its way by the other channel */
-        pool->restaff = true; /* its start timeout is past */
+        pool->restaff = true;         /* its start timeout is past */
         pool__staffing_ready(&pool->scheduler, seat, pool__now());
         return true;
     case POOL__RECORD_START_FAILED:

@@ -26,7 +26,10 @@ void pool__end_if_idle(struct pool *pool)
         pool__staffing_end(&pool->scheduler, pool__now());
 }
 
-/* What runs is asked to stop, whatever it is. Each seat has its own word: one that all could read, all could write (rule 17). */
+/*
+ * What runs is asked to stop, whatever it is. Each seat has its own word: one that all could read, all could write
+ * (rule 17).
+ */
 static void ask_all_to_stop(struct pool *pool)
 {
     struct pool__place all = {0, 0, POOL__MARK_ALL};
@@ -56,7 +59,8 @@ static void abandon(struct pool *pool, enum pool_status status, int code, const 
     for (i = 0; i < pool->scheduler.limit; i++)
         pool__channel_forget_all(&pool->channels[i]);
     for (i = 0; i < pool->scheduler.limit; i++)
-        pool__scheduler_empty_seat(&pool->scheduler, &pool->scheduler.seats[i]); /* what is told as never run must not start any more */
+        /* what is told as never run must not start any more */
+        pool__scheduler_empty_seat(&pool->scheduler, &pool->scheduler.seats[i]);
     ask_all_to_stop(pool);
     pool__scheduler_drop_all(&pool->scheduler, status, code, words);
     pool__staffing_abort(&pool->scheduler, PATIENCE, pool__now());
@@ -97,4 +101,7 @@ void pool__break(struct pool *pool, int code, const char *words)
     abandon(pool, POOL_BROKEN, code, pool->broken_words);
 }
 
-bool pool__is_over(const struct pool *pool) { return pool->scheduler.ending && pool->scheduler.alive == 0 && pool->zygote.control < 0; }
+bool pool__is_over(const struct pool *pool)
+{
+    return pool->scheduler.ending && pool->scheduler.alive == 0 && pool->zygote.control < 0;
+}

@@ -14,7 +14,10 @@
 
 /* ---- memory and lock */
 
-void pool__lock(struct pool *pool) { pthread_mutex_lock(&pool->lock); }
+void pool__lock(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+}
 
 void pool__unlock(struct pool *pool)
 {
@@ -37,7 +40,10 @@ void pool__bury(struct pool *pool, struct pool__grave *grave, void (*dispose)(st
     pool->graves = grave;
 }
 
-void pool__hold(struct pool *pool) { pool->references++; }
+void pool__hold(struct pool *pool)
+{
+    pool->references++;
+}
 
 void pool__let_go(struct pool *pool)
 {
@@ -60,7 +66,10 @@ void pool__let_go(struct pool *pool)
 
 #define CONTROL_TAG UINT64_C(0)
 
-static uint64_t tag_of(const struct pool__seat *seat) { return ((uint64_t)seat->index + 1) << 32 | seat->life; }
+static uint64_t tag_of(const struct pool__seat *seat)
+{
+    return ((uint64_t)seat->index + 1) << 32 | seat->life;
+}
 
 static struct pool__seat *seat_of(struct pool *pool, uint64_t tag)
 {
@@ -72,7 +81,10 @@ static struct pool__seat *seat_of(struct pool *pool, uint64_t tag)
 
 /* ---- the scheduler's actions */
 
-static struct pool__channel *channel_of(struct pool *pool, const struct pool__seat *seat) { return &pool->channels[seat->index]; }
+static struct pool__channel *channel_of(struct pool *pool, const struct pool__seat *seat)
+{
+    return &pool->channels[seat->index];
+}
 
 static bool can_send(void *host, const struct pool__seat *seat, const struct pool__job *job)
 {
@@ -84,9 +96,15 @@ static void send_batch(void *host, struct pool__seat *seat, uint32_t batch, cons
     pool__channel_send_batch(host, channel_of(host, seat), batch, run);
 }
 
-static void unsend_batch(void *host, struct pool__seat *seat, uint32_t batch) { pool__channel_unsend(channel_of(host, seat), batch); }
+static void unsend_batch(void *host, struct pool__seat *seat, uint32_t batch)
+{
+    pool__channel_unsend(channel_of(host, seat), batch);
+}
 
-static void send_stop(void *host, struct pool__seat *seat) { pool__channel_send_stop(host, channel_of(host, seat)); }
+static void send_stop(void *host, struct pool__seat *seat)
+{
+    pool__channel_send_stop(host, channel_of(host, seat));
+}
 
 /* Not sent now: staffing sees to it that it is tried again. */
 static void send_kill(void *host, struct pool__seat *seat)
@@ -144,7 +162,8 @@ static bool spawn(void *host, struct pool__seat *seat)
     return true;
 }
 
-static const struct pool__actions actions = {can_send, send_batch, unsend_batch, send_stop, send_kill, spawn, look_at_staging};
+static const struct pool__actions actions = {can_send,  send_batch, unsend_batch,   send_stop,
+                                             send_kill, spawn,      look_at_staging};
 const struct pool__actions *const pool__engine_actions = &actions;
 
 /* ---- the zygote's notices */
@@ -231,7 +250,10 @@ static void handle_notice(struct pool *pool, const struct pool__message *notice)
     }
 }
 
-/* Workers die with their zygote where the system sees to it. Whoever still holds a result pipe open is killed by his group: the one exception to inv. 1 (rule 24). */
+/*
+ * Workers die with their zygote where the system sees to it. Whoever still holds a result pipe open is killed by his
+ * group: the one exception to inv. 1 (rule 24).
+ */
 static void kill_orphans(struct pool *pool)
 {
     unsigned i;
@@ -239,7 +261,8 @@ static void kill_orphans(struct pool *pool)
     for (i = 0; i < pool->scheduler.limit; i++) {
         struct pool__seat *seat = &pool->scheduler.seats[i];
 
-        if (seat->board != NULL && seat->spawned && seat->pid > 1 && !pool__has_hung_up(channel_of(pool, seat)->results))
+        if (seat->board != NULL && seat->spawned && seat->pid > 1 &&
+            !pool__has_hung_up(channel_of(pool, seat)->results))
             kill(-seat->pid, SIGKILL);
     }
 }
@@ -327,7 +350,8 @@ static void withdraw_unwanted(struct pool *pool)
     struct pool__link *link;
 
     while ((link = pool__list_pop(&pool->unwanted)) != NULL)
-        pool__scheduler_withdraw(&pool->scheduler, pool__holder(link, struct pool__job, unwanted), POOL_CANCELLED, false);
+        pool__scheduler_withdraw(&pool->scheduler, pool__holder(link, struct pool__job, unwanted), POOL_CANCELLED,
+                                 false);
 }
 
 void pool__settle(struct pool *pool)

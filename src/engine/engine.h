@@ -5,9 +5,11 @@
  *   fork lock     base/fork_child.h; inside a pool's lock it is only tried
  *   pool->lock    everything below that says so. Never held while user code runs, or while a thread sleeps in a poller
  *   poller        inside base/poller_poll.c
- * Apart from these: the lock of one process object (api/process.c) and that of the progress bars (api/progress_bar.c), under which nothing else is taken.
+ * Apart from these: the lock of one process object (api/process.c) and that of the progress bars
+ * (api/progress_bar.c), under which nothing else is taken.
  *
- * Processes: every public call asks pool__is_here() first. In another process nothing of a pool is touched but what never changes after create.
+ * Processes: every public call asks pool__is_here() first. In another process nothing of a pool is touched but what
+ * never changes after create.
  */
 #ifndef POOL__ENGINE_H
 #define POOL__ENGINE_H
@@ -41,6 +43,7 @@ struct pool {
     struct pool__poller *pipes; /* result pipes, task pipes that are full; under POOL_NO_THREAD control and waker too */
     struct pool__poller *bell;  /* control, waker: the background thread's; NULL under POOL_NO_THREAD */
     struct pool__fork_guard guard;
+    void (*destroy)(struct pool *pool); /* for one that a callback has destroyed: when it has returned */
 
     _Atomic bool stop_asked; /* pool_stop(), perhaps in a signal handler */
 
@@ -50,12 +53,12 @@ struct pool {
     struct pool__channel *channels; /* one a seat */
     bool *board_taken;              /* one a board */
     struct pool__zygote_link zygote;
-    unsigned char *scratch;         /* where results are read to, POOL__SCRATCH bytes */
+    unsigned char *scratch; /* where results are read to, POOL__SCRATCH bytes */
     uint64_t next_shared_id;
-    bool restaff;                   /* staffing has something to do */
-    bool creating;                  /* pool_create() has not returned: a spawn that fails ends it */
+    bool restaff;  /* staffing has something to do */
+    bool creating; /* pool_create() has not returned: a spawn that fails ends it */
     int create_error;
-    struct pool__link unwanted;     /* jobs that an outcome has made pointless: withdrawn by the next settle */
+    struct pool__link unwanted; /* jobs that an outcome has made pointless: withdrawn by the next settle */
 
     /* life of the pool */
     bool closed, stopped, terminated, broken;
@@ -65,18 +68,18 @@ struct pool {
         int code;
         char *words;
     } last_failure;
-    unsigned references; /* the user's handle, futures, iterators */
-    unsigned calls;      /* calls in progress that use the handle */
-    pthread_cond_t quiet; /* calls has become 0 */
-    bool destroying;      /* no new wait begins */
-    size_t lone_unfinished; /* applies without an outcome, for queue_limit */
+    unsigned references;         /* the user's handle, futures, iterators */
+    unsigned calls;              /* calls in progress that use the handle */
+    pthread_cond_t quiet;        /* calls has become 0 */
+    bool destroying;             /* no new wait begins */
+    size_t lone_unfinished;      /* applies without an outcome, for queue_limit */
     struct pool__link iterators; /* those whose source is not at its end */
     uint64_t submitted, bytes_sent, bytes_received;
 
     /* the I/O role (role.h) */
     struct pool__link waiters;
-    struct pool__waiter *holder; /* who has the role: a waiter, pool->background, or NULL */
-    uint64_t holder_sleeps_until;   /* a waiter that has it, and sleeps; 0: it is awake */
+    struct pool__waiter *holder;  /* who has the role: a waiter, pool->background, or NULL */
+    uint64_t holder_sleeps_until; /* a waiter that has it, and sleeps; 0: it is awake */
     struct pool__waiter *background;
     bool listening, thread_started; /* set at create */
     bool thread_runs, thread_ends;
@@ -86,10 +89,10 @@ struct pool {
 
     /* callbacks (callbacks.h) */
     struct pool__link calls_queued;
-    bool calling;             /* one runs now */
+    bool calling;                     /* one runs now */
     const struct pool__call *current; /* which; NULL: a thread's own */
     const struct pool *called_within; /* the pool in whose callback that thread is besides, or NULL */
-    pthread_cond_t call_done; /* for the callback thread and those who wait for their turn */
+    pthread_cond_t call_done;         /* for the callback thread and those who wait for their turn */
     bool caller_runs, caller_ends;
     pthread_t caller;
     bool destroy_when_returned; /* pool_destroy() was called in a callback, */
@@ -98,8 +101,14 @@ struct pool {
     struct pool__grave *graves;
 };
 
-static inline bool pool__has_thread(const struct pool *pool) { return (pool->flags & POOL_NO_THREAD) == 0; }
-static inline bool pool__is_here(const struct pool *pool) { return pool__process_is(pool->generation); }
+static inline bool pool__has_thread(const struct pool *pool)
+{
+    return (pool->flags & POOL_NO_THREAD) == 0;
+}
+static inline bool pool__is_here(const struct pool *pool)
+{
+    return pool__process_is(pool->generation);
+}
 
 void pool__lock(struct pool *pool);
 
@@ -124,21 +133,30 @@ void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size
 /* After any change: timers, staffing, giving out, the end of the pool. */
 void pool__settle(struct pool *pool);
 
-/* The next moment at which pool__settle() has something to do: hard timers, and where `all` the soft ones of rules 6 and 10 too. */
+/*
+ * The next moment at which pool__settle() has something to do: hard timers, and where `all` the soft ones of rules 6
+ * and 10 too.
+ */
 uint64_t pool__next_timer(const struct pool *pool, bool all);
 
-/* A job is over, or nobody wants it: no frame, no result in the middle of its reading, refers to its memory any more; workers forget its shared bytes. */
+/*
+ * A job is over, or nobody wants it: no frame, no result in the middle of its reading, refers to its memory any more;
+ * workers forget its shared bytes.
+ */
 void pool__release_job(struct pool *pool, struct pool__job *job);
 
 /* ---- ends */
 
-void pool__end_by_stop(struct pool *pool);                 /* what pool_stop() asked for */
+void pool__end_by_stop(struct pool *pool); /* what pool_stop() asked for */
 void pool__end_by_terminate(struct pool *pool);
-void pool__end_if_idle(struct pool *pool);                 /* after close: is everything done that can come? */
+void pool__end_if_idle(struct pool *pool); /* after close: is everything done that can come? */
 void pool__break(struct pool *pool, int code, const char *words);
-bool pool__is_over(const struct pool *pool);               /* no worker and no zygote is left */
+bool pool__is_over(const struct pool *pool); /* no worker and no zygote is left */
 
-/* Something is to be done for iterators when a pool ends: told to each whose source is still being read. Set by the api layer. */
+/*
+ * Something is to be done for iterators when a pool ends: told to each whose source is still being read. Set by the
+ * api layer.
+ */
 struct pool__reader {
     struct pool__link link; /* in pool->iterators */
     void (*stop_reading)(struct pool__reader *reader, enum pool_status why);

@@ -1,8 +1,10 @@
 /*
- * job - what the engine knows of a submission: a number of items, in order, and an owner (an apply's future, a map, an iterator) that it must not know.
+ * job - what the engine knows of a submission: a number of items, in order, and an owner (an apply's future, a map,
+ * an iterator) that it must not know.
  *
- * The one upward edge of the layers: the engine asks an owner for an item's bytes and tells it each item's outcome, through struct pool__owner. All of it under the pool's lock; an owner
- * may give the job's memory back only when the lock is let go (pool__bury in engine.h), so that the engine can finish its step.
+ * The one upward edge of the layers: the engine asks an owner for an item's bytes and tells it each item's outcome,
+ * through struct pool__owner. All of it under the pool's lock; an owner may give the job's memory back only when the
+ * lock is let go (pool__bury in engine.h), so that the engine can finish its step.
  */
 #ifndef POOL__JOB_H
 #define POOL__JOB_H
@@ -16,9 +18,9 @@ struct pool__job;
 struct pool__outcome {
     enum pool_status status;
     int code;
-    void *data;    /* the result's bytes: malloc'ed, or the place that the owner gave, or NULL */
+    void *data; /* the result's bytes: malloc'ed, or the place that the owner gave, or NULL */
     size_t size;
-    char *message; /* what pool_fail() said: malloc'ed, or NULL */
+    char *message;   /* what pool_fail() said: malloc'ed, or NULL */
     const char *why; /* what the engine knows besides status and code, or NULL; of static storage */
     pid_t worker;
     unsigned attempts;
@@ -29,12 +31,16 @@ struct pool__outcome {
 struct pool__owner {
     /* The bytes of an item's argument; good until its outcome. */
     void (*argument)(struct pool__job *job, uint64_t index, const void **bytes, size_t *size);
-    /* Where an OK result of `size` bytes is to be put: a place of exactly that size, or NULL: in malloc'ed memory (keep true) or nowhere (keep false). */
+    /*
+     * Where an OK result of `size` bytes is to be put: a place of exactly that size, or NULL: in malloc'ed memory
+     * (keep true) or nowhere (keep false).
+     */
     void *(*place)(struct pool__job *job, uint64_t index, uint64_t size, bool *keep);
     /* One item has ended. */
     void (*finished)(struct pool__job *job, uint64_t index, struct pool__outcome *outcome);
     /* Items [first, first + count) were never started and never will be. */
-    void (*dropped)(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message);
+    void (*dropped)(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code,
+                    const char *message);
 };
 
 /* A run of consecutive items of one job: given back and waiting, or with a worker. */
@@ -42,36 +48,40 @@ struct pool__run {
     struct pool__link link; /* in job->returned while waiting */
     struct pool__job *job;
     uint64_t first;
-    uint32_t count;    /* items of it that are still its own: what was taken back is not */
-    uint32_t done;     /* of these, from the front, have an outcome */
-    unsigned attempt;  /* 1, or more where its first item is run again */
+    uint32_t count;     /* items of it that are still its own: what was taken back is not */
+    uint32_t done;      /* of these, from the front, have an outcome */
+    unsigned attempt;   /* 1, or more where its first item is run again */
     unsigned suspicion; /* deaths of workers that had its first item first in line and nothing running (rule 11) */
-    unsigned moves;     /* how often it was taken from a worker that did not begin: each time the next one is given twice the time */
+    /* how often it was taken from a worker that did not begin: each time the next one is given twice the time */
+    unsigned moves;
 };
 
 struct pool__job {
     struct pool__link link; /* in the scheduler's queue while it has something to give out */
     const struct pool__owner *owner;
     pool_function *function;
-    size_t item_size;       /* bytes, where all items have the same; SIZE_MAX: they vary */
-    size_t chunk;           /* items a batch, 0: as the scheduler finds best */
-    const void *shared;     /* pool_job.shared, or NULL */
+    size_t item_size;   /* bytes, where all items have the same; SIZE_MAX: they vary */
+    size_t chunk;       /* items a batch, 0: as the scheduler finds best */
+    const void *shared; /* pool_job.shared, or NULL */
     size_t shared_size;
-    uint64_t shared_id;     /* 0: none */
-    bool lone;              /* one item, an apply */
-    bool cancel_asked;      /* what runs of it was asked to stop: a failure then is POOL_CANCELLED */
-    bool withdrawn;         /* nothing of it is given out any more: what comes back is dropped */
+    uint64_t shared_id; /* 0: none */
+    bool lone;          /* one item, an apply */
+    bool cancel_asked;  /* what runs of it was asked to stop: a failure then is POOL_CANCELLED */
+    bool withdrawn;     /* nothing of it is given out any more: what comes back is dropped */
     enum pool_status withdrawn_as;
-    uint64_t next, end;     /* fresh items [next, end) */
+    uint64_t next, end; /* fresh items [next, end) */
     struct pool__link returned;
     struct pool__link unwanted; /* in pool->unwanted: to be withdrawn when the event at hand is done with */
-    unsigned pinned;        /* frames under way that refer to memory of the job (rule 14) */
-    uint64_t in_flight;     /* items with workers, without an outcome */
-    uint32_t last_batch;    /* items of the last batch, so that batches grow step by step */
-    uint64_t item_ns;       /* measured time of an item, 0: not known yet */
-    struct pool__run own;   /* the run of a lone job */
+    unsigned pinned;            /* frames under way that refer to memory of the job (rule 14) */
+    uint64_t in_flight;         /* items with workers, without an outcome */
+    uint32_t last_batch;        /* items of the last batch, so that batches grow step by step */
+    uint64_t item_ns;           /* measured time of an item, 0: not known yet */
+    struct pool__run own;       /* the run of a lone job */
 };
 
-static inline bool pool__job_waits(const struct pool__job *job) { return job->next < job->end || !pool__list_empty(&job->returned); }
+static inline bool pool__job_waits(const struct pool__job *job)
+{
+    return job->next < job->end || !pool__list_empty(&job->returned);
+}
 
 #endif

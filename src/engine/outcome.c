@@ -4,8 +4,8 @@
 
 #include "engine/queue.h"
 
-#define ITEM_COST 100u                    /* ns; what an item costs at the least, so that measured zeros make no endless batches */
-#define SUSPICIOUS_DEATHS 5u              /* rule 11 */
+#define ITEM_COST         100u /* ns; what an item costs at the least, so that measured zeros make no endless batches */
+#define SUSPICIOUS_DEATHS 5u   /* rule 11 */
 
 /* ---- outcomes */
 
@@ -26,7 +26,8 @@ static void count_outcome(struct pool__scheduler *scheduler, const struct pool__
 }
 
 /* The next item of a batch has its outcome: struck off the table, then told. */
-static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, struct pool__outcome *outcome)
+static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
+                    struct pool__outcome *outcome)
 {
     struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__job *job = run->job;
@@ -49,7 +50,8 @@ static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, 
     job->owner->finished(job, index, outcome);
 }
 
-void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome, uint64_t now)
+void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome,
+                            uint64_t now)
 {
     struct pool__job *job = pool__seat_head(seat)->job;
 
@@ -84,7 +86,8 @@ bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__sea
 
 /* ---- a death */
 
-static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, const struct pool__death *death, bool running)
+static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, const struct pool__death *death,
+                  bool running)
 {
     memset(outcome, 0, sizeof *outcome);
     outcome->status = POOL_CRASHED;
@@ -102,7 +105,10 @@ static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, 
         outcome->why = "its worker ended without leaving the result";
 }
 
-/* An item that is first in line at death after death has some part in them, though it never ran (too large to receive, most often). True: it is CRASHED now. */
+/*
+ * An item that is first in line at death after death has some part in them, though it never ran (too large to
+ * receive, most often). True: it is CRASHED now.
+ */
 static bool suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death)
 {
     struct pool__run *run = pool__seat_head(seat);
@@ -133,7 +139,8 @@ static void return_rest(struct pool__scheduler *scheduler, struct pool__seat *se
     pool__queue_give_back(scheduler, run);
 }
 
-void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now)
+void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
+                          uint64_t now)
 {
     bool anything_ran = pool__seat_is_marked(seat);
     uint32_t batch;
@@ -154,7 +161,8 @@ void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *
             resolve(scheduler, seat, batch, &outcome);
         }
     }
-    if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && seat->reason == POOL__KILL_NONE && !death->announced)
+    if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && seat->reason == POOL__KILL_NONE &&
+        !death->announced)
         suspect(scheduler, seat, death);
     /* from the last to the first, each to the front: so they keep their order */
     for (batch = seat->sent; seat->owed > 0; batch--)

@@ -48,9 +48,15 @@ static void requeue(struct pool__scheduler *scheduler, struct pool__job *job, bo
         pool__list_append(queue_of(scheduler, job), &job->link);
 }
 
-void pool__queue_update(struct pool__scheduler *scheduler, struct pool__job *job) { requeue(scheduler, job, false); }
+void pool__queue_update(struct pool__scheduler *scheduler, struct pool__job *job)
+{
+    requeue(scheduler, job, false);
+}
 
-void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job *job) { requeue(scheduler, job, false); }
+void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job *job)
+{
+    requeue(scheduler, job, false);
+}
 
 bool pool__scheduler_waits(const struct pool__scheduler *scheduler)
 {
@@ -72,9 +78,13 @@ static uint64_t waiting_in(const struct pool__link *queue)
     return count;
 }
 
-uint64_t pool__scheduler_waiting(const struct pool__scheduler *scheduler) { return waiting_in(&scheduler->lone) + waiting_in(&scheduler->bulk); }
+uint64_t pool__scheduler_waiting(const struct pool__scheduler *scheduler)
+{
+    return waiting_in(&scheduler->lone) + waiting_in(&scheduler->bulk);
+}
 
-void pool__queue_drop(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+void pool__queue_drop(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code,
+                      const char *message)
 {
     if (count > 0)
         job->owner->dropped(job, first, count, status, code, message);

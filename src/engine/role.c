@@ -9,7 +9,8 @@
 #include "engine/callbacks.h"
 
 #define EVENTS 64
-#define PATIENCE POOL__MS /* how long a role that nobody holds is left to the next waiter: submit-then-get pays for no other wake-up */
+/* how long a role that nobody holds is left to the next waiter: submit-then-get pays for no other wake-up */
+#define PATIENCE POOL__MS
 #define STACK (256 * 1024)
 
 void pool__condition_init(pthread_cond_t *condition)
@@ -115,7 +116,8 @@ static void sleep_on_pipes(struct pool *pool, uint64_t end)
 void pool__look_at_pipes(struct pool *pool)
 {
     struct pool__ready ready[EVENTS];
-    size_t count = pool__poller_wait(pool->pipes, NULL, pool->holder_sleeps_until != 0 ? POOL__ONLY_LOOK : 0, ready, EVENTS);
+    size_t count =
+        pool__poller_wait(pool->pipes, NULL, pool->holder_sleeps_until != 0 ? POOL__ONLY_LOOK : 0, ready, EVENTS);
 
     pool__handle_ready(pool, ready, count);
     pool__settle(pool);
@@ -136,7 +138,8 @@ static bool may_hold(const struct pool *pool, const struct pool__waiter *self)
     return pool->holder == NULL || pool->holder == pool->background || pool->holder == self;
 }
 
-static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(const void *context), const void *context, uint64_t end)
+static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(const void *context),
+                    const void *context, uint64_t end)
 {
     bool looked = false;
 
@@ -157,7 +160,8 @@ static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(
     }
 }
 
-bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void *context), const void *context, uint64_t end)
+bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void *context), const void *context,
+                uint64_t end)
 {
     struct pool__waiter self;
     bool is_so;

@@ -7,12 +7,15 @@
 #include "data/wire.h"
 #include "engine/queue.h"
 
-#define BATCH_TIME (500 * UINT64_C(1000)) /* ns of work that a batch of cheap items is made to hold; what is not started can be taken back */
+/* ns of work that a batch of cheap items is made to hold; what is not started can be taken back */
+#define BATCH_TIME (500 * UINT64_C(1000))
 #define AHEAD_TIME (200 * UINT64_C(1000)) /* ns of short batches sent ahead to one worker */
-#define LONG_TIME (1000 * UINT64_C(1000)) /* ns; behind work as long as this nothing is sent ahead: a pipe's latency is nothing to it */
-#define GROWTH 8u                         /* a batch may hold so many times the items of the last one: the first measurements are rough */
+/* ns; behind work as long as this nothing is sent ahead: a pipe's latency is nothing to it */
+#define LONG_TIME (1000 * UINT64_C(1000))
+#define GROWTH 8u    /* a batch may hold so many times the items of the last one: the first measurements are rough */
 
-bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host, unsigned limit)
+bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,
+                          unsigned limit)
 {
     unsigned i;
 
@@ -42,7 +45,10 @@ void pool__scheduler_free(struct pool__scheduler *scheduler)
 
 /* ---- the lists of seats that can take something */
 
-/* Batches that one worker may have at a time, by the time that one takes: a pipe's latency is nothing to long ones, and everything to short ones. */
+/*
+ * Batches that one worker may have at a time, by the time that one takes: a pipe's latency is nothing to long ones,
+ * and everything to short ones.
+ */
 static uint32_t depth_for(uint64_t batch_ns)
 {
     uint64_t depth;
@@ -54,7 +60,8 @@ static uint32_t depth_for(uint64_t batch_ns)
 }
 
 /* May a batch of this job go behind what the seat has? */
-static bool has_room_for(const struct pool__scheduler *scheduler, const struct pool__seat *seat, const struct pool__job *job)
+static bool has_room_for(const struct pool__scheduler *scheduler, const struct pool__seat *seat,
+                         const struct pool__job *job)
 {
     if (seat->budget == 0 || !pool__seat_has_entry(seat))
         return false;
@@ -71,7 +78,10 @@ void pool__scheduler_relist(struct pool__scheduler *scheduler, struct pool__seat
     pool__list_push(seat->owed == 0 ? &scheduler->idle : &scheduler->roomy, &seat->link);
 }
 
-void pool__scheduler_has_room(struct pool__scheduler *scheduler, struct pool__seat *seat) { pool__scheduler_relist(scheduler, seat); }
+void pool__scheduler_has_room(struct pool__scheduler *scheduler, struct pool__seat *seat)
+{
+    pool__scheduler_relist(scheduler, seat);
+}
 
 /* ---- giving out */
 
@@ -114,7 +124,8 @@ static uint32_t fit_in_frame(struct pool__job *job, uint64_t first, uint32_t cou
 
 static uint64_t waiting_items(const struct pool__job *job)
 {
-    const struct pool__run *first = pool__list_empty(&job->returned) ? NULL : pool__holder(job->returned.next, struct pool__run, link);
+    const struct pool__run *first =
+        pool__list_empty(&job->returned) ? NULL : pool__holder(job->returned.next, struct pool__run, link);
 
     return first != NULL ? first->count : job->end - job->next;
 }
@@ -201,17 +212,24 @@ static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, str
     return true;
 }
 
-/* Applies and maps take turns, so that neither waits for a long line of the other; each kind in its own order, maps one batch each. */
+/*
+ * Applies and maps take turns, so that neither waits for a long line of the other; each kind in its own order, maps
+ * one batch each.
+ */
 static struct pool__job *next_job(struct pool__scheduler *scheduler)
 {
     bool lone = !pool__list_empty(&scheduler->lone), bulk = !pool__list_empty(&scheduler->bulk);
 
     if (!lone && !bulk)
         return NULL;
-    return pool__holder(bulk && (!lone || scheduler->bulk_turn) ? scheduler->bulk.next : scheduler->lone.next, struct pool__job, link);
+    return pool__holder(bulk && (!lone || scheduler->bulk_turn) ? scheduler->bulk.next : scheduler->lone.next,
+                        struct pool__job, link);
 }
 
-/* One batch to one seat. False: nothing waits, or nobody can take it. A seat that cannot is left out until something happens there. */
+/*
+ * One batch to one seat. False: nothing waits, or nobody can take it. A seat that cannot is left out until something
+ * happens there.
+ */
 static bool give_one(struct pool__scheduler *scheduler, uint64_t now)
 {
     struct pool__job *job = next_job(scheduler);
@@ -245,7 +263,8 @@ void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now)
     for (;;) {
         while (give_one(scheduler, now))
             continue;
-        if (pool__scheduler_waits(scheduler) || pool__list_empty(&scheduler->idle) || scheduler->owed == 0 || !pool__scheduler_steal(scheduler, now))
+        if (pool__scheduler_waits(scheduler) || pool__list_empty(&scheduler->idle) || scheduler->owed == 0 ||
+            !pool__scheduler_steal(scheduler, now))
             return;
     }
 }

@@ -1,8 +1,11 @@
 /*
- * scheduler - which worker gets which items, when to take items back, and what becomes of the items of a worker that died.
+ * scheduler - which worker gets which items, when to take items back, and what becomes of the items of a worker that
+ * died.
  *
- * A pure state machine: events and the time come in, actions go out through struct pool__actions; no system call, no lock, no clock. It reads and writes boards, which are memory. So the code
- * that ships runs under exhaustive search and simulation (tests/unit). All calls are made under the pool's lock; `now` is the time of the event. One machine in five files:
+ * A pure state machine: events and the time come in, actions go out through struct pool__actions; no system call, no
+ * lock, no clock. It reads and writes boards, which are memory. So the code that ships runs under exhaustive search
+ * and simulation (tests/unit). All calls are made under the pool's lock; `now` is the time of the event. One machine
+ * in five files:
  *
  *   scheduler.c   which seat gets how many items of which job; silent seats
  *   queue.c       jobs that wait, and the runs of items that they are given out in
@@ -15,7 +18,7 @@
 
 #include "engine/seat.h"
 
-#define POOL__LOOK_AFTER (2 * UINT64_C(1000000))   /* ns of silence, rule 6 */
+#define POOL__LOOK_AFTER (2 * UINT64_C(1000000)) /* ns of silence, rule 6 */
 
 /* What is asked for. None may call back into the scheduler, save `look`, which may deliver results. */
 struct pool__actions {
@@ -23,7 +26,10 @@ struct pool__actions {
     bool (*can_send)(void *host, const struct pool__seat *seat, const struct pool__job *job);
     /* Sends a batch that stands in the seat's table. */
     void (*send)(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run);
-    /* The batch is not with the seat any more: what is still unsent of its frame refers to memory that may go (rule 14). */
+    /*
+     * The batch is not with the seat any more: what is still unsent of its frame refers to memory that may go (rule
+     * 14).
+     */
     void (*unsend)(void *host, struct pool__seat *seat, uint32_t batch);
     void (*stop)(void *host, struct pool__seat *seat);
     void (*kill)(void *host, struct pool__seat *seat);
@@ -47,30 +53,32 @@ struct pool__scheduler {
     unsigned limit;               /* seats there are: the most workers */
     struct pool__link lone, bulk; /* jobs with something to give out: applies; maps and imaps. The two take turns */
     bool bulk_turn;
-    struct pool__link idle;       /* READY seats that owe nothing */
-    struct pool__link roomy;      /* READY seats that might take another batch behind what they have */
-    uint64_t owed;                /* items with workers, without an outcome */
-    uint64_t lone_ns;             /* measured time of lone items, 0: not known yet */
-    uint64_t look_at;             /* soft timer: when some seat may have to be looked at; not later than that */
+    struct pool__link idle;  /* READY seats that owe nothing */
+    struct pool__link roomy; /* READY seats that might take another batch behind what they have */
+    uint64_t owed;           /* items with workers, without an outcome */
+    uint64_t lone_ns;        /* measured time of lone items, 0: not known yet */
+    uint64_t look_at;        /* soft timer: when some seat may have to be looked at; not later than that */
     uint64_t finished, failed, crashed, cancelled, stolen, run_ns; /* statistics, ever */
 
     /* staffing.c */
-    unsigned size;                /* workers wanted, on seats [0, size) */
-    unsigned alive;               /* seats not EMPTY */
-    unsigned starting;            /* of these, STARTING */
+    unsigned size;     /* workers wanted, on seats [0, size) */
+    unsigned alive;    /* seats not EMPTY */
+    unsigned starting; /* of these, STARTING */
     unsigned tasks_per_worker;
     uint64_t start_timeout, stop_timeout; /* ns */
-    bool ending;                  /* no more work will come: idle workers are stopped */
-    bool aborted;                 /* nor is any left: no worker is started */
-    bool work_to_share;           /* some seat has more than it can be running */
-    unsigned bad_starts;          /* lives in a row that ended before they had done anything */
-    bool bad_before_ready;        /* the last of these had not even been READY */
-    uint64_t next_spawn;          /* not before */
-    uint64_t staff_at;            /* hard timer */
-    uint64_t started, lost;       /* statistics, ever */
+    bool ending;                          /* no more work will come: idle workers are stopped */
+    bool aborted;                         /* nor is any left: no worker is started */
+    bool work_to_share;                   /* some seat has more than it can be running */
+    unsigned bad_starts;                  /* lives in a row that ended before they had done anything */
+    bool bad_before_ready;                /* the last of these had not even been READY */
+    uint64_t last_ready;                  /* when a worker last was */
+    uint64_t next_spawn;                  /* not before */
+    uint64_t staff_at;                    /* hard timer */
+    uint64_t started, lost;               /* statistics, ever */
 };
 
-bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host, unsigned limit);
+bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,
+                          unsigned limit);
 void pool__scheduler_free(struct pool__scheduler *scheduler);
 
 void pool__job_init(struct pool__job *job, const struct pool__owner *owner, pool_function *function, size_t item_size);
@@ -78,10 +86,17 @@ void pool__job_init(struct pool__job *job, const struct pool__owner *owner, pool
 /* A job has come, or has more items than before. */
 void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job *job);
 
-/* The next item of the seat has an outcome; there must be one (pool__seat_head). What is in the outcome is handed over. */
-void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome, uint64_t now);
+/*
+ * The next item of the seat has an outcome; there must be one (pool__seat_head). What is in the outcome is handed
+ * over.
+ */
+void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome,
+                            uint64_t now);
 
-/* A sign of life: something came from the worker, though it was known already, or it has read some of what it is being sent. */
+/*
+ * A sign of life: something came from the worker, though it was known already, or it has read some of what it is
+ * being sent.
+ */
 void pool__scheduler_heard(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now);
 
 /* The worker has left a batch, or the whole pool. False: nonsense, to be condemned. */
@@ -92,19 +107,23 @@ bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__sea
 void pool__scheduler_has_room(struct pool__scheduler *scheduler, struct pool__seat *seat);
 
 /* The life is over, its stream read and salvaged to the end: each of its items is judged (rule 2). */
-void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now);
+void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
+                          uint64_t now);
 
 /*
- * Takes back all of the job that has not started, wherever it is; the owner hears of it as dropped. From now on nothing of it is given out. Returns how many items were taken back.
- * `ask`: what runs of it is asked to stop (pool_cancelled), after all has been taken back, so that no worker that obeys at once goes on to the next.
+ * Takes back all of the job that has not started, wherever it is; the owner hears of it as dropped. From now on
+ * nothing of it is given out. Returns how many items were taken back. `ask`: what runs of it is asked to stop
+ * (pool_cancelled), after all has been taken back, so that no worker that obeys at once goes on to the next.
  */
-uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status, bool ask);
+uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status,
+                                  bool ask);
 
 /* The same for every job that there is, without asking. What fails of them from now on is cancelled. */
 void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status);
 
 /* Every item of every job ends with `status` at once. The message is copied. */
-void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code, const char *message);
+void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code,
+                              const char *message);
 
 /* Takes back half of what the richest seat has not begun. False: there is nothing that may be taken. */
 bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now);

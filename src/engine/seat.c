@@ -4,13 +4,17 @@
 
 static const bool may_become[5][5] = {
     [POOL__SEAT_EMPTY] = {[POOL__SEAT_STARTING] = true},
-    [POOL__SEAT_STARTING] = {[POOL__SEAT_READY] = true, [POOL__SEAT_LEAVING] = true, [POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
+    [POOL__SEAT_STARTING] =
+        {[POOL__SEAT_READY] = true, [POOL__SEAT_LEAVING] = true, [POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
     [POOL__SEAT_READY] = {[POOL__SEAT_LEAVING] = true, [POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
     [POOL__SEAT_LEAVING] = {[POOL__SEAT_DYING] = true, [POOL__SEAT_EMPTY] = true},
     [POOL__SEAT_DYING] = {[POOL__SEAT_EMPTY] = true},
 };
 
-bool pool__seat_may_become(enum pool__seat_state from, enum pool__seat_state to) { return may_become[from][to]; }
+bool pool__seat_may_become(enum pool__seat_state from, enum pool__seat_state to)
+{
+    return may_become[from][to];
+}
 
 void pool__seat_enter(struct pool__seat *seat, enum pool__seat_state state, uint64_t now)
 {
@@ -35,8 +39,14 @@ void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64
     seat->looks = 0;
 }
 
-bool pool__seat_has_entry(const struct pool__seat *seat) { return seat->sent - seat->left < POOL__FLIGHT; }
-uint32_t pool__seat_batches(const struct pool__seat *seat) { return seat->sent + 1 - seat->head; }
+bool pool__seat_has_entry(const struct pool__seat *seat)
+{
+    return seat->sent - seat->left < POOL__FLIGHT;
+}
+uint32_t pool__seat_batches(const struct pool__seat *seat)
+{
+    return seat->sent + 1 - seat->head;
+}
 
 struct pool__run *pool__seat_head(const struct pool__seat *seat)
 {
@@ -105,7 +115,10 @@ bool pool__seat_is_marked(const struct pool__seat *seat)
     return place.mark == POOL__MARK_RUN && is_in_flight(seat, place);
 }
 
-/* A mark outlives its item's outcome for a moment, where the result was taken from the board or went straight into the pipe. */
+/*
+ * A mark outlives its item's outcome for a moment, where the result was taken from the board or went straight into
+ * the pipe.
+ */
 bool pool__seat_is_running(const struct pool__seat *seat)
 {
     struct pool__place place = pool__board_running(seat->board);
@@ -124,7 +137,10 @@ uint64_t pool__seat_patience_ends(const struct pool__seat *seat)
     return seat->heard + (POOL__STEAL_AFTER << doublings);
 }
 
-/* Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its result is nowhere: not to be run again. */
+/*
+ * Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its
+ * result is nowhere: not to be run again.
+ */
 struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t batch)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];

@@ -1,8 +1,9 @@
 /*
- * seat - one place for a worker: its state, and the table of what is with it. The table is the host's truth about items (rule 12).
+ * seat - one place for a worker: its state, and the table of what is with it. The table is the host's truth about
+ * items (rule 12).
  *
- * A worker takes the batches of its seat in order, and the items of a batch in order. So the items with an outcome are always the first of what is in flight, and a result can only be that
- * of the very next one.
+ * A worker takes the batches of its seat in order, and the items of a batch in order. So the items with an outcome
+ * are always the first of what is in flight, and a result can only be that of the very next one.
  *
  *   state      meaning                                     left by
  *   EMPTY      no worker, none asked for                    spawn -> STARTING
@@ -33,22 +34,23 @@ struct pool__seat {
     unsigned index;
     enum pool__seat_state state;
     enum pool__kill_reason reason;
-    uint32_t life;             /* counts the workers that sat here */
-    struct pool__board *board; /* of this life; NULL where EMPTY */
-    pid_t pid;                 /* for show */
+    uint32_t life;                          /* counts the workers that sat here */
+    struct pool__board *board;              /* of this life; NULL where EMPTY */
+    pid_t pid;                              /* for show */
     struct pool__run *flight[POOL__FLIGHT]; /* by batch number; NULL: every item of it has an outcome */
-    uint32_t sent;      /* number of the last batch sent; (left, sent] are in flight */
-    uint32_t left;      /* number of the last batch that the worker has left */
-    uint32_t head;      /* the first batch with an item without outcome, sent + 1 where none is */
-    uint64_t owed;      /* items without outcome */
-    uint64_t budget;    /* items that may still be sent in this life (tasks_per_worker) */
-    bool spawned;       /* the zygote has forked it */
-    bool kill_unsent;   /* the control socket was full */
+    uint32_t sent;                          /* number of the last batch sent; (left, sent] are in flight */
+    uint32_t left;                          /* number of the last batch that the worker has left */
+    uint32_t head;                          /* the first batch with an item without outcome, sent + 1 where none is */
+    uint64_t owed;                          /* items without outcome */
+    uint64_t budget;                        /* items that may still be sent in this life (tasks_per_worker) */
+    bool spawned;                           /* the zygote has forked it */
+    bool kill_unsent;                       /* the control socket was full */
     bool was_ready;
-    bool started_any;   /* an item of this life has an outcome, or was running when it ended */
-    uint64_t since;     /* when the state was entered */
-    uint64_t heard;     /* when it last gave a sign of life, or was sent something while it owed no more than one item */
-    unsigned looks;     /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
+    bool started_any; /* an item of this life has an outcome, or was running when it ended */
+    uint64_t since;   /* when the state was entered */
+    /* when it last gave a sign of life, or was sent something while it owed no more than one item */
+    uint64_t heard;
+    unsigned looks; /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
 };
 
 bool pool__seat_may_become(enum pool__seat_state from, enum pool__seat_state to);
@@ -57,9 +59,10 @@ void pool__seat_enter(struct pool__seat *seat, enum pool__seat_state state, uint
 /* A new life, of a seat that is STARTING: the table is empty. board and pid are the caller's to set. */
 void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64_t now);
 
-bool pool__seat_has_entry(const struct pool__seat *seat); /* is a board entry free for another batch? */
+bool pool__seat_has_entry(const struct pool__seat *seat);   /* is a board entry free for another batch? */
 uint32_t pool__seat_batches(const struct pool__seat *seat); /* batches with items that have no outcome */
-struct pool__run *pool__seat_head(const struct pool__seat *seat); /* the run whose next item is the next to have an outcome; NULL: none */
+/* the run whose next item is the next to have an outcome; NULL: none */
+struct pool__run *pool__seat_head(const struct pool__seat *seat);
 
 /* Enters a run in the table; the number of its batch. The board entry is opened. */
 uint32_t pool__seat_add(struct pool__seat *seat, struct pool__run *run, uint64_t now);
@@ -68,8 +71,9 @@ uint32_t pool__seat_add(struct pool__seat *seat, struct pool__run *run, uint64_t
 void pool__seat_release(struct pool__seat *seat, uint32_t batch);
 
 /*
- * Takes back unclaimed items of a batch, all but `keep`, and strikes them off the table: the number taken, they are [*first, *first + taken). A run that is then without items is still in the
- * table: see pool__seat_release(). *sane false: the board's word is nonsense, nothing was taken.
+ * Takes back unclaimed items of a batch, all but `keep`, and strikes them off the table: the number taken, they are
+ * [*first, *first + taken). A run that is then without items is still in the table: see pool__seat_release(). *sane
+ * false: the board's word is nonsense, nothing was taken.
  */
 uint32_t pool__seat_take_back(struct pool__seat *seat, uint32_t batch, uint32_t keep, uint64_t *first, bool *sane);
 
@@ -81,10 +85,16 @@ bool pool__seat_is_marked(const struct pool__seat *seat);
 
 #define POOL__STEAL_AFTER (10 * UINT64_C(1000000)) /* ns without progress, rule 10 */
 
-/* When items may be taken from a worker that runs nothing: it has made no progress for so long, be it in receiving them. */
+/*
+ * When items may be taken from a worker that runs nothing: it has made no progress for so long, be it in receiving
+ * them.
+ */
 uint64_t pool__seat_patience_ends(const struct pool__seat *seat);
 
-/* What the table and the board together say of the unresolved items of a batch after a death: the first `lost` of them are to blame (or cannot be trusted), the rest were never started. */
+/*
+ * What the table and the board together say of the unresolved items of a batch after a death: the first `lost` of
+ * them are to blame (or cannot be trusted), the rest were never started.
+ */
 struct pool__verdict {
     uint32_t lost;
     bool running; /* the last of the lost was running when the worker ended */

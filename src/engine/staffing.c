@@ -1,14 +1,21 @@
 #include "engine/staffing.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "base/clock.h"
 
-#define BRAKE_FIRST (10 * POOL__MS)
-#define BRAKE_MOST (1000 * POOL__MS)
-#define SOUND_LIFE (1000 * POOL__MS) /* a worker that was READY for so long is no sign of trouble when it ends */
-#define HOPELESS 10u
-#define TRY_AGAIN POOL__MS /* after a spawn that could not be asked for */
+#define BRAKE_FIRST  (10 * POOL__MS)
+#define BRAKE_MOST   (1000 * POOL__MS)
+#define SOUND_LIFE   (1000 * POOL__MS) /* a worker that was READY for so long is no sign of trouble when it ends */
+#define HOPELESS     10u
+#define READY_COUNTS (10000 * POOL__MS) /* how long one READY worker speaks for the others */
+#define TRY_AGAIN    POOL__MS           /* after a spawn that could not be asked for */
 
-static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at) { scheduler->staff_at = pool__earlier(scheduler->staff_at, at); }
+static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at)
+{
+    scheduler->staff_at = pool__earlier(scheduler->staff_at, at);
+}
 
 /* Every change of state in this file, so that the seats that are STARTING are counted. */
 static void enter(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool__seat_state state, uint64_t now)
@@ -46,7 +53,8 @@ static void stop(struct pool__scheduler *scheduler, struct pool__seat *seat, uin
     staff_no_later_than(scheduler, now + scheduler->stop_timeout);
 }
 
-void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool__kill_reason reason, uint64_t now)
+void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool__kill_reason reason,
+                            uint64_t now)
 {
     if (seat->state == POOL__SEAT_EMPTY || seat->state == POOL__SEAT_DYING)
         return;
@@ -109,7 +117,8 @@ static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *se
         if (now >= (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout)
             pool__staffing_condemn(scheduler, seat, POOL__KILL_STOP, now);
         else
-            staff_no_later_than(scheduler, (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout);
+            staff_no_later_than(scheduler,
+                                (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout);
         break;
     case POOL__SEAT_DYING:
         if (seat->kill_unsent)
@@ -159,7 +168,10 @@ void pool__staffing_abort(struct pool__scheduler *scheduler, uint64_t patience, 
     for (i = 0; i < scheduler->limit; i++) {
         struct pool__seat *seat = &scheduler->seats[i];
 
-        /* one that is blocked in a write still owes something here, or is behind its last result: then the patience ends it */
+        /*
+         * one that is blocked in a write still owes something here, or is behind its last result: then the patience
+         * ends it
+         */
         if (seat->state == POOL__SEAT_STARTING || (seat->state != POOL__SEAT_EMPTY && pool__seat_is_marked(seat)))
             pool__staffing_condemn(scheduler, seat, POOL__KILL_TERMINATE, now);
         else if (seat->state == POOL__SEAT_READY)
@@ -174,19 +186,33 @@ void pool__staffing_ready(struct pool__scheduler *scheduler, struct pool__seat *
     if (seat->state != POOL__SEAT_STARTING)
         return; /* stopped or condemned meanwhile */
     enter(scheduler, seat, POOL__SEAT_READY, now);
+    scheduler->last_ready = now;
     pool__scheduler_relist(scheduler, seat);
 }
 
-void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death, uint64_t now)
+/*
+ * Somebody else kills workers, faster than they begin, of a pool whose workers have shown that they can: that slows
+ * the pool down, but is no reason to give it up.
+ */
+static bool was_killed(const struct pool__scheduler *scheduler, const struct pool__death *death, uint64_t now)
 {
-    bool ours = seat->reason == POOL__KILL_STOP || seat->reason == POOL__KILL_TERMINATE || death->announced || seat->state == POOL__SEAT_LEAVING;
+    return death->known && WIFSIGNALED(death->status) && WTERMSIG(death->status) == SIGKILL &&
+           scheduler->last_ready != 0 && now - scheduler->last_ready < READY_COUNTS;
+}
+
+void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
+                         uint64_t now)
+{
+    bool ours = seat->reason == POOL__KILL_STOP || seat->reason == POOL__KILL_TERMINATE || death->announced ||
+                seat->state == POOL__SEAT_LEAVING;
 
     if (seat->was_ready && !death->announced)
         scheduler->lost++;
     if (seat->was_ready && now >= seat->since + SOUND_LIFE)
         scheduler->bad_starts = 0;
     if (!ours && !seat->started_any) {
-        scheduler->bad_starts++;
+        if (scheduler->bad_starts + 1 < HOPELESS || !was_killed(scheduler, death, now))
+            scheduler->bad_starts++;
         scheduler->bad_before_ready = !seat->was_ready;
         scheduler->next_spawn = now + brake(scheduler->bad_starts);
     }
@@ -201,7 +227,8 @@ bool pool__staffing_hopeless(const struct pool__scheduler *scheduler)
 {
     unsigned i;
 
-    if (scheduler->bad_starts < HOPELESS || scheduler->aborted || (!scheduler->bad_before_ready && !pool__scheduler_waits(scheduler)))
+    if (scheduler->bad_starts < HOPELESS || scheduler->aborted ||
+        (!scheduler->bad_before_ready && !pool__scheduler_waits(scheduler)))
         return false;
     for (i = 0; i < scheduler->limit; i++)
         if (scheduler->seats[i].state == POOL__SEAT_READY || scheduler->seats[i].state == POOL__SEAT_LEAVING)

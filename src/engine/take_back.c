@@ -1,4 +1,7 @@
-/* take_back - items that are with a worker and have not started come back: to be stolen, because they are not wanted any more, or because the worker or the pool is at its end. */
+/*
+ * take_back - items that are with a worker and have not started come back: to be stolen, because they are not wanted
+ * any more, or because the worker or the pool is at its end.
+ */
 #include "engine/queue.h"
 #include "engine/staffing.h"
 
@@ -53,8 +56,12 @@ static void distrust(struct pool__scheduler *scheduler, struct pool__seat *seat)
     pool__staffing_condemn(scheduler, seat, POOL__KILL_NONSENSE, seat->heard);
 }
 
-/* Takes back all but `keep` unclaimed items of one batch and queues them. False: no memory, or a board that talks nonsense. */
-static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep, uint32_t *taken)
+/*
+ * Takes back all but `keep` unclaimed items of one batch and queues them. False: no memory, or a board that talks
+ * nonsense.
+ */
+static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep,
+                      uint32_t *taken)
 {
     struct pool__run *run = seat->flight[batch % POOL__FLIGHT], *back = run;
     struct pool__job *job = run->job;
@@ -168,7 +175,9 @@ static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
         const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
         struct pool__place place = pool__board_running(seat->board);
 
-        /* one that lies before the running batch has ended: its result is on its way, and the word belongs to another */
+        /*
+         * one that lies before the running batch has ended: its result is on its way, and the word belongs to another
+         */
         if (run == NULL || run->job != job || (pool__seat_is_running(seat) && batch < place.batch))
             continue;
         place.batch = batch;
@@ -178,7 +187,8 @@ static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
     }
 }
 
-uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status, bool ask)
+uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status,
+                                  bool ask)
 {
     uint64_t dropped;
     unsigned i;
@@ -234,7 +244,8 @@ static void drop_queue(struct pool__link *queue, enum pool_status status, int co
 }
 
 /* What a seat has ends here for good; what still comes of it is for nobody. */
-static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool_status status, int code, const char *message)
+static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool_status status, int code,
+                        const char *message)
 {
     uint32_t batch;
 

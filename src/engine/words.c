@@ -10,10 +10,24 @@ static const struct {
     int number;
     const char *name;
 } signals[] = {
-    {SIGSEGV, "segmentation fault"}, {SIGBUS, "bus error"}, {SIGFPE, "arithmetic error"}, {SIGILL, "illegal instruction"}, {SIGABRT, "aborted"},
-    {SIGKILL, "killed"}, {SIGTERM, "terminated"}, {SIGINT, "interrupted"}, {SIGQUIT, "quit"}, {SIGHUP, "hang-up"}, {SIGPIPE, "broken pipe"},
-    {SIGALRM, "alarm"}, {SIGSYS, "bad system call"}, {SIGTRAP, "trap"}, {SIGXCPU, "processor time limit"}, {SIGXFSZ, "file size limit"},
-    {SIGUSR1, "user signal 1"}, {SIGUSR2, "user signal 2"},
+    {SIGSEGV, "segmentation fault"},
+    {SIGBUS, "bus error"},
+    {SIGFPE, "arithmetic error"},
+    {SIGILL, "illegal instruction"},
+    {SIGABRT, "aborted"},
+    {SIGKILL, "killed"},
+    {SIGTERM, "terminated"},
+    {SIGINT, "interrupted"},
+    {SIGQUIT, "quit"},
+    {SIGHUP, "hang-up"},
+    {SIGPIPE, "broken pipe"},
+    {SIGALRM, "alarm"},
+    {SIGSYS, "bad system call"},
+    {SIGTRAP, "trap"},
+    {SIGXCPU, "processor time limit"},
+    {SIGXFSZ, "file size limit"},
+    {SIGUSR1, "user signal 1"},
+    {SIGUSR2, "user signal 2"},
 };
 
 static const char *signal_name(int number)
@@ -26,12 +40,16 @@ static const char *signal_name(int number)
     return "a signal";
 }
 
-int pool__ending_code(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status); }
+int pool__ending_code(int status)
+{
+    return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
 
 void pool__ending_words(int status, char words[POOL__ENDING_ROOM])
 {
     if (WIFSIGNALED(status))
-        snprintf(words, POOL__ENDING_ROOM, "was ended by signal %d (%s)", WTERMSIG(status), signal_name(WTERMSIG(status)));
+        snprintf(words, POOL__ENDING_ROOM, "was ended by signal %d (%s)", WTERMSIG(status),
+                 signal_name(WTERMSIG(status)));
     else
         snprintf(words, POOL__ENDING_ROOM, "exited with status %d", WEXITSTATUS(status));
 }
@@ -44,12 +62,14 @@ static void what_happened(const struct pool__outcome *outcome, char words[POOL__
         break;
     case POOL_CRASHED:
         if (outcome->code > 0)
-            snprintf(words, POOL__ENDING_ROOM, "its worker %ld was ended by signal %d (%s)", (long)outcome->worker, outcome->code, signal_name(outcome->code));
+            snprintf(words, POOL__ENDING_ROOM, "its worker %ld was ended by signal %d (%s)", (long)outcome->worker,
+                     outcome->code, signal_name(outcome->code));
         else
             snprintf(words, POOL__ENDING_ROOM, "its worker %ld ended", (long)outcome->worker);
         break;
     case POOL_EXITED:
-        snprintf(words, POOL__ENDING_ROOM, "the task ended its worker %ld with exit status %d", (long)outcome->worker, outcome->code);
+        snprintf(words, POOL__ENDING_ROOM, "the task ended its worker %ld with exit status %d", (long)outcome->worker,
+                 outcome->code);
         break;
     case POOL_CANCELLED:
         snprintf(words, POOL__ENDING_ROOM, "cancelled");
@@ -83,6 +103,7 @@ char *pool__outcome_words(struct pool__outcome *outcome, uint64_t index, bool lo
     if (message != NULL && outcome->why != NULL && outcome->status != POOL_CRASHED && outcome->status != POOL_EXITED)
         snprintf(message, room, "%s%s", item, outcome->why);
     else if (message != NULL)
-        snprintf(message, room, "%s%s%s%s", item, words, outcome->why != NULL ? ": " : "", outcome->why != NULL ? outcome->why : "");
+        snprintf(message, room, "%s%s%s%s", item, words, outcome->why != NULL ? ": " : "",
+                 outcome->why != NULL ? outcome->why : "");
     return message;
 }

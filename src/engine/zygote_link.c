@@ -13,12 +13,14 @@
 #include "base/fork_child.h"
 #include "children/zygote.h"
 
-#define BIRTH_TIME (30000 * POOL__MS) /* the most that a zygote may take to answer, its fork of a large program included */
+/* the most that a zygote may take to answer, its fork of a large program included */
+#define BIRTH_TIME (30000 * POOL__MS)
 
 static bool push_request(struct pool__zygote_link *link)
 {
     while (link->request_left > 0) {
-        ssize_t put = pool__send_record(link->control, link->request + POOL__MESSAGE_SIZE - link->request_left, link->request_left, NULL, 0);
+        ssize_t put = pool__send_record(link->control, link->request + POOL__MESSAGE_SIZE - link->request_left,
+                                        link->request_left, NULL, 0);
 
         if (put <= 0)
             return false;
@@ -27,7 +29,8 @@ static bool push_request(struct pool__zygote_link *link)
     return true;
 }
 
-bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life, uint32_t board, const int *fds, size_t fd_count)
+bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life,
+                       uint32_t board, const int *fds, size_t fd_count)
 {
     struct pool__message message;
     ssize_t put;
@@ -91,7 +94,10 @@ static int greet(struct pool__zygote_link *link)
     return 0;
 }
 
-/* The zygote's descriptors are made here, where a failure can be told: its ends of the socket and the bell do not block. */
+/*
+ * The zygote's descriptors are made here, where a failure can be told: its ends of the socket and the bell do not
+ * block.
+ */
 static int open_ends(struct pool__zygote_link *link, struct pool__zygote_setup *setup)
 {
     int ends[2] = {-1, -1};
@@ -102,7 +108,8 @@ static int open_ends(struct pool__zygote_link *link, struct pool__zygote_setup *
     setup->control = ends[1];
     setup->host_end = link->control = ends[0];
     setup->host = pool__pidfd_open(getpid()); /* by the host itself, so that it cannot be another's (rule 21) */
-    if (pool__death_bell_open(&setup->bell) < 0 || pool__set_nonblocking(setup->control) < 0 || pool__set_nonblocking(link->control) < 0)
+    if (pool__death_bell_open(&setup->bell) < 0 || pool__set_nonblocking(setup->control) < 0 ||
+        pool__set_nonblocking(link->control) < 0)
         return errno;
     return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * zygote_link - the host's end of the control socket: asks for lives and deaths, hears what became of them. Never blocks: what cannot be sent now is said so, and asked again by staffing.
+ * zygote_link - the host's end of the control socket: asks for lives and deaths, hears what became of them. Never
+ * blocks: what cannot be sent now is said so, and asked again by staffing.
  */
 #ifndef POOL__ZYGOTE_LINK_H
 #define POOL__ZYGOTE_LINK_H
@@ -11,10 +12,10 @@
 #include "data/control.h"
 
 struct pool__zygote_link {
-    int control;      /* -1: the zygote is gone, or was let go */
+    int control; /* -1: the zygote is gone, or was let go */
     pid_t pid;
-    bool our_child;   /* the host is PID 1 or a subreaper: then the zygote is its child after all (rule 26) */
-    bool quitting;    /* QUIT was sent: its end is no failure */
+    bool our_child; /* the host is PID 1 or a subreaper: then the zygote is its child after all (rule 26) */
+    bool quitting;  /* QUIT was sent: its end is no failure */
     unsigned char notice[POOL__MESSAGE_SIZE]; /* one that has come in part */
     size_t have;
     unsigned char request[POOL__MESSAGE_SIZE]; /* one that went out in part */
@@ -22,12 +23,16 @@ struct pool__zygote_link {
 };
 
 /* False: not now, or the zygote is gone. The descriptors go with the first byte, and only once (rule 22). */
-bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life, uint32_t board, const int *fds, size_t fd_count);
+bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life,
+                       uint32_t board, const int *fds, size_t fd_count);
 
 /* 1: a notice; 0: none now; -1: the zygote is gone. */
 int pool__zygote_next_notice(struct pool__zygote_link *link, struct pool__message *notice);
 
-/* Forks the zygote and exchanges HELLO and ALIVE with it. The fork lock is held. 0, or an errno. `setup` is a struct pool__zygote_setup. */
+/*
+ * Forks the zygote and exchanges HELLO and ALIVE with it. The fork lock is held. 0, or an errno. `setup` is a struct
+ * pool__zygote_setup.
+ */
 struct pool__zygote_setup;
 int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup *setup);
 

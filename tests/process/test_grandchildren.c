@@ -73,14 +73,10 @@ static struct order order_of(enum manner manner, int slot, int signal)
     return order;
 }
 
-/* The manners that nothing but Linux' subreaper can follow are left out elsewhere. */
+/* Those who leave their worker's group are followed on some systems only. */
 static enum manner last_manner(void)
 {
-#ifdef __linux__
-    return DAEMON;
-#else
-    return IN_GROUP;
-#endif
+    return FAMILY_FOLLOWS_SESSIONS ? DAEMON : IN_GROUP;
 }
 
 /* The result comes though the child holds all that it inherited, the worker works on, and the child goes when the worker does. */

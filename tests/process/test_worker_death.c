@@ -307,6 +307,25 @@ static void all_killed_while_idle(void **state)
     pool_destroy(pool);
 }
 
+/* Whoever kills idle workers again and again slows the pool down. But it is not broken: nothing of its own fails. */
+static void killed_while_idle_again_and_again(void **state)
+{
+    enum { WORKERS = 4 };
+    struct pool *pool = made(pool_create(WORKERS, NULL));
+
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        pid_t pids[WORKERS] = {0};
+        size_t count = pool_worker_pids(pool, pids, WORKERS);
+        for (size_t i = 0; i < count && i < WORKERS; i++)
+            if (pids[i] > 0)
+                kill(pids[i], SIGKILL);
+        pause_briefly();
+    }
+    check_usable(pool, 8);
+    pool_destroy(pool);
+}
+
 /* What was got before the worker died stays got, and a death straight after a result is nobody's crash. */
 static void killed_right_after_the_result(void **state)
 {
@@ -430,6 +449,7 @@ int main(void)
         PROCESS_TEST(map_stops_at_a_death),
         PROCESS_TEST(killed_while_idle),
         PROCESS_TEST(all_killed_while_idle),
+        PROCESS_TEST(killed_while_idle_again_and_again),
         PROCESS_TEST(killed_right_after_the_result),
         PROCESS_TEST(killed_from_outside),
         PROCESS_TEST(poison_does_not_break_the_pool),

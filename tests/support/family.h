@@ -13,6 +13,16 @@
 
 #define FAMILY_MS 2000 /* the most that processes may take to be gone after what should end them; times time_scale() */
 
+/*
+ * Does the library find the descendants of tasks that have left their session? On Linux it does, by a subreaper; not where it is built with nothing
+ * beyond POSIX.
+ */
+#if defined(__linux__) && !defined(POOL__PORTABLE)
+#define FAMILY_FOLLOWS_SESSIONS 1
+#else
+#define FAMILY_FOLLOWS_SESSIONS 0
+#endif
+
 struct family_member {
     pid_t pid, parent, group, session;
     char  state;              /* as ps shows it: R, S, D, T, Z ... */

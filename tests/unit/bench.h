@@ -26,7 +26,7 @@ struct bench {
     struct pool__board *boards;
     struct bench_send sends[BENCH_SENDS];
     unsigned send_count;
-    unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS];
+    unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS], unsends[BENCH_SEATS];
     bool full[BENCH_SEATS], refuses;
     uint64_t now;
 };
@@ -70,7 +70,8 @@ static inline void bench_finished(struct pool__job *job, uint64_t index, struct 
     bench_job_of(job)->finished++;
 }
 
-static inline void bench_dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+static inline void bench_dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status,
+                                 int code, const char *message)
 {
     uint64_t i;
 
@@ -130,12 +131,12 @@ static inline bool bench_spawn(void *host, struct pool__seat *seat)
 
 static inline void bench_unsend(void *host, struct pool__seat *seat, uint32_t batch)
 {
-    (void)host;
-    (void)seat;
-    (void)batch;
+    assert_non_null(seat->flight[batch % POOL__FLIGHT]); /* told while it still is in the table */
+    ((struct bench *)host)->unsends[seat->index]++;
 }
 
-static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_unsend, bench_stop, bench_kill, bench_spawn, bench_look};
+static const struct pool__actions bench_actions = {bench_can_send, bench_send,  bench_unsend, bench_stop,
+                                                   bench_kill,     bench_spawn, bench_look};
 
 /* ---- events */
 

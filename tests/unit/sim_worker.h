@@ -71,7 +71,8 @@ struct sim_worker {
     bool announced, poisoned, wants_room;
 };
 
-static inline void sim_worker_fork(struct sim_worker *worker, struct pool__board *board, unsigned tasks_per_worker, uint64_t item_ns)
+static inline void sim_worker_fork(struct sim_worker *worker, struct pool__board *board, unsigned tasks_per_worker,
+                                   uint64_t item_ns)
 {
     memset(worker, 0, sizeof *worker);
     worker->forked = true;
@@ -87,7 +88,10 @@ static inline void sim_worker_die(struct sim_worker *worker, int status)
 }
 
 /* Then it flushes, and waits until the host has read. */
-static inline bool sim_stream_full(const struct sim_worker *worker) { return worker->staged - worker->received >= SIM_STREAM - 1; }
+static inline bool sim_stream_full(const struct sim_worker *worker)
+{
+    return worker->staged - worker->received >= SIM_STREAM - 1;
+}
 
 static inline bool sim_worker_can_step(const struct sim_worker *worker)
 {
@@ -98,9 +102,13 @@ static inline bool sim_worker_can_step(const struct sim_worker *worker)
     return worker->pc != SIM_READ || worker->from != worker->to || worker->piped != worker->staged;
 }
 
-static inline void sim_send_frame(struct sim_worker *worker, struct sim_frame frame) { worker->frames[worker->to++ % SIM_FRAMES] = frame; }
+static inline void sim_send_frame(struct sim_worker *worker, struct sim_frame frame)
+{
+    worker->frames[worker->to++ % SIM_FRAMES] = frame;
+}
 
-static inline void sim_publish(struct sim_worker *worker, enum pool__record_kind kind, uint32_t batch, uint32_t offset, int32_t code, uint64_t run)
+static inline void sim_publish(struct sim_worker *worker, enum pool__record_kind kind, uint32_t batch, uint32_t offset,
+                               int32_t code, uint64_t run)
 {
     struct pool__record *record = &worker->stream[worker->staged++ % SIM_STREAM];
 

@@ -24,7 +24,10 @@ static int clear(void **state)
 
 static _Atomic uint64_t *word_of(uint32_t batch) { return &board.range[batch % POOL__FLIGHT]; }
 
-static void put_range(uint32_t batch, uint64_t tag, uint64_t end, uint64_t next) { atomic_store(word_of(batch), tag << 48 | end << 24 | next); }
+static void put_range(uint32_t batch, uint64_t tag, uint64_t end, uint64_t next)
+{
+    atomic_store(word_of(batch), tag << 48 | end << 24 | next);
+}
 
 static uint32_t claim_all(uint32_t batch)
 {
@@ -182,7 +185,10 @@ static void a_claim_beyond_end_fails(void **state)
 
 static void marks_are_read_as_written(void **state)
 {
-    static const struct pool__place places[] = {{1, 0, POOL__MARK_RUN}, {0xffffffff, POOL__BATCH_MAX, POOL__MARK_DONE}, {0x80000000, 1, POOL__MARK_RUN}, {3, 0x800000, POOL__MARK_NONE}};
+    static const struct pool__place places[] = {{1, 0, POOL__MARK_RUN},
+                                                {0xffffffff, POOL__BATCH_MAX, POOL__MARK_DONE},
+                                                {0x80000000, 1, POOL__MARK_RUN},
+                                                {3, 0x800000, POOL__MARK_NONE}};
     struct pool__place place = pool__board_running(&board);
     size_t i;
 

@@ -36,7 +36,10 @@ static void pass_ms(unsigned ms)
         bench_adjust(&bench);
 }
 
-static uint64_t pause_ms(void) { return bench.scheduler.next_spawn > bench.now ? (bench.scheduler.next_spawn - bench.now) / POOL__MS : 0; }
+static uint64_t pause_ms(void)
+{
+    return bench.scheduler.next_spawn > bench.now ? (bench.scheduler.next_spawn - bench.now) / POOL__MS : 0;
+}
 
 /* It ends at once; the next one sits down as soon as it may. */
 static void start_badly(void)

@@ -21,7 +21,8 @@
 #define DEPTH_MAX 600u
 #define PATHS 8000u /* of one plan, by default */
 #define WALKS 800u
-#define TICKS 5u /* in one path, while anything else can happen: workers that are slower than every timer could pass an item round for ever */
+/* Timers in one path, while anything else can happen: workers slower than every timer pass an item round for long. */
+#define TICKS 5u
 
 static double scale(void)
 {
@@ -117,7 +118,8 @@ static void take(struct world *world, struct choice choice)
 
 static void print_choice(const struct world *world, struct choice choice)
 {
-    static const char *const names[] = {"step", "hear", "room", "killed", "exited", "tick", "submit", "die", "cancel", "close", "terminate", "resize", "finish"};
+    static const char *const names[] = {"step", "hear",   "room",  "killed",    "exited", "tick",  "submit",
+                                        "die",  "cancel", "close", "terminate", "resize", "finish"};
     static const char *const places[] = {"born", "read", "claim", "mark", "run", "staged", "bye", "exit"};
 
     print_message(" %s", names[choice.kind]);
@@ -232,35 +234,53 @@ static const uint8_t second_fails[] = {SIM_RETURNS, SIM_FAILS, SIM_RETURNS};
 #define LONG .item_ns = 2000000
 
 static const struct world_plan plans[] = {
-    {.name = "one apply, a death, a cancel", TWO, CHEAP, .job_count = 1, .jobs = {LONE}, .deaths = 1, .cancels = true},
+    {.name = "one apply, a death, a cancel",
+     TWO, CHEAP, .job_count = 1, .jobs = {LONE}, .deaths = 1, .cancels = true},
     {.name = "one apply, close", TWO, CHEAP, .job_count = 1, .jobs = {LONE}, .deaths = 1, .closes = true},
     {.name = "one apply, terminate", TWO, CHEAP, .job_count = 1, .jobs = {LONE}, .deaths = 1, .terminates = true},
     {.name = "one apply, two deaths", TWO, CHEAP, .job_count = 1, .jobs = {LONE}, .deaths = 2},
     {.name = "two applies", TWO, CHEAP, .job_count = 2, .jobs = {LONE, LONE}, .at_once = true},
     {.name = "two applies, a death", TWO, CHEAP, .job_count = 2, .jobs = {LONE, LONE}, .deaths = 1, .at_once = true},
     {.name = "three applies", TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}},
-    {.name = "three applies, one worker, a death", .workers = 1, .limit = 1, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .deaths = 1, .cancels = true},
-    {.name = "three applies, a death, a cancel", TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .deaths = 1, .cancels = true},
+    {.name = "three applies, one worker, a death",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .deaths = 1, .cancels = true},
+    {.name = "three applies, a death, a cancel",
+     TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .deaths = 1, .cancels = true},
     {.name = "map of two in one batch", TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .at_once = true},
-    {.name = "map of two in one batch, a death", TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .deaths = 1, .at_once = true},
-    {.name = "map of two in one batch, cancel", TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .cancels = true, .at_once = true},
+    {.name = "map of two in one batch, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .deaths = 1, .at_once = true},
+    {.name = "map of two in one batch, cancel",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .cancels = true, .at_once = true},
     {.name = "map of three in one batch", TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .at_once = true},
-    {.name = "map of three in one batch, a death", TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .at_once = true},
-    {.name = "map of three, one worker, two deaths", .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 2},
+    {.name = "map of three in one batch, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .at_once = true},
+    {.name = "map of three, one worker, two deaths",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 2},
     {.name = "map of three by twos, a death", TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 2)}, .deaths = 1},
-    {.name = "map of three by ones, a death, close", TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 1)}, .deaths = 1, .closes = true},
-    {.name = "map of three, automatic, terminate", TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 0)}, .deaths = 1, .terminates = true},
+    {.name = "map of three by ones, a death, close",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 1)}, .deaths = 1, .closes = true},
+    {.name = "map of three, automatic, terminate",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 0)}, .deaths = 1, .terminates = true},
     {.name = "map of three long items, a death", TWO, LONG, .job_count = 1, .jobs = {MAP(3, 0)}, .deaths = 1},
-    {.name = "map of three, the second fails", TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .functions = second_fails}}, .deaths = 1, .at_once = true},
-    {.name = "map of two and an apply, all that others can do", TWO, CHEAP, .job_count = 2, .jobs = {MAP(2, 2), LONE}, .deaths = 1, .cancels = true, .closes = true, .terminates = true},
+    {.name = "map of three, the second fails",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .functions = second_fails}}, .deaths = 1, .at_once = true},
+    {.name = "map of two and an apply, all that others can do",
+     TWO, CHEAP, .job_count = 2, .jobs = {MAP(2, 2), LONE}, .deaths = 1, .cancels = true, .closes = true, .terminates = true},
     {.name = "two maps", TWO, CHEAP, .job_count = 2, .jobs = {MAP(2, 2), MAP(1, 0)}, .deaths = 1},
-    {.name = "one task a worker", TWO, CHEAP, .tasks_per_worker = 1, .job_count = 1, .jobs = {MAP(3, 3)}, .at_once = true, .closes = true},
-    {.name = "two tasks a worker, a death", TWO, CHEAP, .tasks_per_worker = 2, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .at_once = true},
-    {.name = "one worker less", TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .resize_to = 1, .deaths = 1, .at_once = true},
-    {.name = "one worker more", .workers = 1, .limit = 2, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .resize_to = 2, .at_once = true},
-    {.name = "three bad starts", TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .bad_starts = 3, .closes = true, .at_once = true},
-    {.name = "two refusals, a death", TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 1)}, .refusals = 2, .deaths = 1, .at_once = true},
-    {.name = "pipes of one frame", TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .pipe_frames = 1, .deaths = 1, .at_once = true},
+    {.name = "one task a worker",
+     TWO, CHEAP, .tasks_per_worker = 1, .job_count = 1, .jobs = {MAP(3, 3)}, .at_once = true, .closes = true},
+    {.name = "two tasks a worker, a death",
+     TWO, CHEAP, .tasks_per_worker = 2, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .at_once = true},
+    {.name = "one worker less",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .resize_to = 1, .deaths = 1, .at_once = true},
+    {.name = "one worker more",
+     .workers = 1, .limit = 2, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .resize_to = 2, .at_once = true},
+    {.name = "three bad starts",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .bad_starts = 3, .closes = true, .at_once = true},
+    {.name = "two refusals, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 1)}, .refusals = 2, .deaths = 1, .at_once = true},
+    {.name = "pipes of one frame",
+     TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .pipe_frames = 1, .deaths = 1, .at_once = true},
 };
 
 static void explore_plan(void **state) { explore(*state); }

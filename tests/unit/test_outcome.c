@@ -42,7 +42,10 @@ static void begin_with_three_batches(unsigned chunk)
     assert_int_equal(bench.send_count, 4);
 }
 
-static void put_range(uint32_t batch, uint64_t tag, uint64_t count, uint64_t next) { atomic_store(&bench.boards[0].range[batch % POOL__FLIGHT], tag << 48 | count << 24 | next); }
+static void put_range(uint32_t batch, uint64_t tag, uint64_t count, uint64_t next)
+{
+    atomic_store(&bench.boards[0].range[batch % POOL__FLIGHT], tag << 48 | count << 24 | next);
+}
 
 static void assert_send(unsigned which, uint64_t first, uint32_t count)
 {

@@ -44,7 +44,10 @@ static void claim(uint32_t batch, uint32_t count)
         assert_true(pool__board_claim(&board, batch, &offset));
 }
 
-static void put_range(uint32_t batch, uint64_t tag, uint64_t end, uint64_t next) { atomic_store(&board.range[batch % POOL__FLIGHT], tag << 48 | end << 24 | next); }
+static void put_range(uint32_t batch, uint64_t tag, uint64_t end, uint64_t next)
+{
+    atomic_store(&board.range[batch % POOL__FLIGHT], tag << 48 | end << 24 | next);
+}
 
 /* ------------------------------------------------------------------ states */
 

@@ -98,7 +98,10 @@ static void taint(struct world *world, const struct pool__seat *seat)
     }
 }
 
-static uint64_t random_word(void) { return (uint64_t)throw_dice(1u << 31) << 33 ^ (uint64_t)throw_dice(1u << 31) << 12 ^ throw_dice(1u << 12); }
+static uint64_t random_word(void)
+{
+    return (uint64_t)throw_dice(1u << 31) << 33 ^ (uint64_t)throw_dice(1u << 31) << 12 ^ throw_dice(1u << 12);
+}
 
 /* A range word as it is, with one of its numbers a little wrong; or anything. */
 static uint64_t wrong_range(uint64_t word)
@@ -121,7 +124,8 @@ static uint64_t wrong_range(uint64_t word)
 
 static void send_nonsense(struct sim_worker *worker, const struct pool__seat *seat)
 {
-    static const enum pool__record_kind kinds[] = {POOL__RECORD_RESULT, POOL__RECORD_RESULT, POOL__RECORD_LEFT, POOL__RECORD_READY, POOL__RECORD_START_FAILED};
+    static const enum pool__record_kind kinds[] = {POOL__RECORD_RESULT, POOL__RECORD_RESULT, POOL__RECORD_LEFT,
+                                                   POOL__RECORD_READY, POOL__RECORD_START_FAILED};
 
     if (sim_stream_full(worker))
         return;
@@ -144,7 +148,9 @@ static void scribble(struct world *world)
         send_nonsense(worker, seat);
         break;
     case 1:
-        atomic_store(&seat->board->running, one_in(2) ? random_word() : (uint64_t)(seat->left + throw_dice(4)) << 32 | (uint64_t)throw_dice(9) << 8 | throw_dice(4));
+        atomic_store(&seat->board->running, one_in(2) ? random_word()
+                                                      : (uint64_t)(seat->left + throw_dice(4)) << 32 |
+                                                            (uint64_t)throw_dice(9) << 8 | throw_dice(4));
         break;
     default:
         atomic_store(range, wrong_range(atomic_load(range)));
@@ -210,7 +216,8 @@ static void some_cancel(struct world *world)
 {
     struct choice cancel = {CANCEL, throw_dice(world->plan->job_count)};
 
-    if (cancel.which < world->submitted && !world->aborting && !world->jobs[cancel.which].cancelled && world->jobs[cancel.which].left > 0)
+    if (cancel.which < world->submitted && !world->aborting && !world->jobs[cancel.which].cancelled &&
+        world->jobs[cancel.which].left > 0)
         world_apply(world, cancel);
 }
 

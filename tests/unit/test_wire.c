@@ -12,7 +12,9 @@
 
 /* ------------------------------------------------------------------ frames */
 
-static const struct pool__frame a_batch = {POOL__FRAME_BATCH, 0x01020304, 0x050607, 0x11121314, 0x2122232425262720, 0x3132333435363738, 0x4142434445464748, 0x5152535455565758, 0x6162636465666768};
+static const struct pool__frame a_batch = {POOL__FRAME_BATCH,  0x01020304,         0x050607,
+                                           0x11121314,         0x2122232425262720, 0x3132333435363738,
+                                           0x4142434445464748, 0x5152535455565758, 0x6162636465666768};
 
 static void assert_frames_equal(const struct pool__frame *a, const struct pool__frame *b)
 {
@@ -224,7 +226,8 @@ static void wrong_sizes_are_refused(void **state)
 
 /* ------------------------------------------------------------------ records */
 
-static const struct pool__record a_result = {POOL__RECORD_RESULT, POOL__HOW_FAILED, 0x01020304, 0x05060708, -7, 0x1112131415161718, 0x2122232425262728, 0x3132333435363738};
+static const struct pool__record a_result = {POOL__RECORD_RESULT, POOL__HOW_FAILED,   0x01020304,        0x05060708, -7,
+                                             0x1112131415161718,  0x2122232425262728, 0x3132333435363738};
 
 static void assert_records_equal(const struct pool__record *a, const struct pool__record *b)
 {

@@ -67,6 +67,23 @@ static void all_that_has_not_started_is_withdrawn(void **state)
     assert_all_done();
 }
 
+/* Rule 14: no frame refers to the memory of a batch that is not with the worker any more. */
+static void what_is_withdrawn_whole_is_unsent(void **state)
+{
+    (void)state;
+    begin_with_batch(3, 3);
+    bench_start(&bench, 0, 1);
+    pool__scheduler_withdraw(&bench.scheduler, &jobs[0].job, POOL_CANCELLED, true);
+    assert_int_equal(bench.unsends[0], 0);
+    bench_result(&bench, 0, LONG_NS, POOL_OK);
+    assert_int_equal(bench.unsends[0], 1);
+    bench_submit(&bench, &jobs[1], 3, 3, false);
+    bench_dispatch(&bench);
+    pool__scheduler_withdraw(&bench.scheduler, &jobs[1].job, POOL_CANCELLED, true);
+    assert_int_equal(jobs[1].left, 0);
+    assert_int_equal(bench.unsends[0], 2);
+}
+
 /* It was asked to stop, and did so by failing. */
 static void a_failure_after_the_asking_is_cancelled(void **state)
 {
@@ -163,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(all_that_has_not_started_is_withdrawn, end),
+        cmocka_unit_test_teardown(what_is_withdrawn_whole_is_unsent, end),
         cmocka_unit_test_teardown(a_failure_after_the_asking_is_cancelled, end),
         cmocka_unit_test_teardown(without_asking_a_failure_stays_one, end),
         cmocka_unit_test_teardown(what_comes_back_of_a_withdrawn_job_is_dropped, end),

@@ -141,7 +141,8 @@ static inline void world_finished(struct pool__job *job, uint64_t index, struct 
         complain(world, "attempts are not 1");
 }
 
-static inline void world_dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code, const char *message)
+static inline void world_dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status,
+                                 int code, const char *message)
 {
     struct world *world = job_of(job)->world;
     uint64_t i;
@@ -162,7 +163,10 @@ static const struct pool__owner world_owner = {world_argument, NULL, world_finis
 
 /* ---- the scheduler's actions */
 
-static inline struct sim_worker *worker_at(struct world *world, const struct pool__seat *seat) { return &world->workers[seat->index]; }
+static inline struct sim_worker *worker_at(struct world *world, const struct pool__seat *seat)
+{
+    return &world->workers[seat->index];
+}
 
 static inline bool pipe_has_room(const struct world *world, const struct sim_worker *worker)
 {
@@ -329,6 +333,7 @@ static inline void world_unsend(void *host, struct pool__seat *seat, uint32_t ba
     (void)batch;
 }
 
-static const struct pool__actions world_actions = {world_can_send, world_send, world_unsend, world_stop, world_kill, world_spawn, world_look};
+static const struct pool__actions world_actions = {world_can_send, world_send,  world_unsend, world_stop,
+                                                   world_kill,     world_spawn, world_look};
 
 #endif

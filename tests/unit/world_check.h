@@ -96,7 +96,8 @@ static inline bool has_idle_worker(const struct world *world)
     for (i = 0; i < world->scheduler.limit; i++) {
         const struct pool__seat *seat = &world->scheduler.seats[i];
 
-        if (seat->state == POOL__SEAT_READY && seat->owed == 0 && seat->budget > 0 && !world->workers[i].wants_room && pool__seat_has_entry(seat))
+        if (seat->state == POOL__SEAT_READY && seat->owed == 0 && seat->budget > 0 && !world->workers[i].wants_room &&
+            pool__seat_has_entry(seat))
             return true;
     }
     return false;

@@ -96,6 +96,7 @@ static inline void submit(struct world *world)
 
 static inline void world_begin(struct world *world, const struct world_plan *plan)
 {
+    static struct pool__board boards[WORLD_SEATS]; /* one world at a time */
     unsigned i;
 
     memset(world, 0, sizeof *world);
@@ -104,8 +105,8 @@ static inline void world_begin(struct world *world, const struct world_plan *pla
     world->deaths_left = plan->deaths;
     world->bad_starts_left = plan->bad_starts;
     world->refusals_left = plan->refusals;
-    world->boards = aligned_alloc(64, plan->limit * sizeof *world->boards);
-    if (world->boards == NULL || !pool__scheduler_init(&world->scheduler, &world_actions, world, plan->limit))
+    world->boards = boards;
+    if (!pool__scheduler_init(&world->scheduler, &world_actions, world, plan->limit))
         abort();
     world->scheduler.size = plan->workers;
     world->scheduler.tasks_per_worker = plan->tasks_per_worker;
@@ -135,11 +136,11 @@ static inline void world_end(struct world *world)
 {
     unsigned i;
 
-    pool__scheduler_drop_all(&world->scheduler, POOL_TERMINATED, 0, NULL); /* where a complaint has stopped it in the middle */
+    pool__scheduler_drop_all(&world->scheduler, POOL_TERMINATED, 0,
+                             NULL); /* where a complaint has stopped it in the middle */
     for (i = 0; i < world->plan->job_count; i++)
         free(world->jobs[i].items);
     pool__scheduler_free(&world->scheduler);
-    free(world->boards);
 }
 
 static inline void add_choice(struct choice *choices, unsigned *count, enum choice_kind kind, unsigned which)

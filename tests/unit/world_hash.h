@@ -62,7 +62,8 @@ static inline void mix_stream(uint64_t *hash, const struct pool__seat *seat, con
     for (i = worker->received; i != worker->staged; i++) {
         const struct pool__record *record = &worker->stream[i % SIM_STREAM];
 
-        mix(hash, (uint64_t)record->kind << 48 | (uint64_t)(record->batch - seat->left) << 16 | (uint64_t)record->offset << 8 | (uint64_t)record->how);
+        mix(hash, (uint64_t)record->kind << 48 | (uint64_t)(record->batch - seat->left) << 16 |
+                      (uint64_t)record->offset << 8 | (uint64_t)record->how);
     }
 }
 
@@ -72,14 +73,17 @@ static inline void mix_worker(uint64_t *hash, const struct world *world, const s
     bool has_item = worker->pc == SIM_MARK || worker->pc == SIM_RUN || worker->pc == SIM_STAGED;
     unsigned i;
 
-    mix(hash, (uint64_t)worker->dead << 1 | (uint64_t)worker->kill_sent << 2 | (uint64_t)worker->announced << 3 | (uint64_t)worker->poisoned << 4 | (uint64_t)worker->wants_room << 5
-                  | (uint64_t)worker->fails_to_start << 6 | (uint64_t)worker->pc << 8 | (uint64_t)(has_item ? worker->offset : 0) << 16);
+    mix(hash, (uint64_t)worker->dead << 1 | (uint64_t)worker->kill_sent << 2 | (uint64_t)worker->announced << 3 |
+                  (uint64_t)worker->poisoned << 4 | (uint64_t)worker->wants_room << 5 |
+                  (uint64_t)worker->fails_to_start << 6 | (uint64_t)worker->pc << 8 |
+                  (uint64_t)(has_item ? worker->offset : 0) << 16);
     mix(hash, worker->tasks_per_worker != 0 ? worker->started_items : 0);
     mix(hash, (uint64_t)worker->status);
     mix(hash, has_item || worker->pc == SIM_CLAIM ? worker->frame.batch - seat->left : 0);
     for (i = worker->from; i != worker->to; i++)
-        mix(hash, (uint64_t)(worker->frames[i % SIM_FRAMES].batch - seat->left) << 2 | (uint64_t)(i - worker->from < worker->fetched - worker->from) << 1
-                      | worker->frames[i % SIM_FRAMES].stop);
+        mix(hash, (uint64_t)(worker->frames[i % SIM_FRAMES].batch - seat->left) << 2 |
+                      (uint64_t)(i - worker->from < worker->fetched - worker->from) << 1 |
+                      worker->frames[i % SIM_FRAMES].stop);
     mix(hash, 5);
     mix_stream(hash, seat, worker);
     mix(hash, worker->oldest != 0 && world->now - worker->oldest >= SIM_FLUSH_AFTER);
@@ -113,13 +117,15 @@ static inline void mix_job(uint64_t *hash, const struct world *world, const stru
     const struct pool__link *link;
     unsigned i;
 
-    mix(hash, (uint64_t)job->unwanted | (uint64_t)job->cancelled << 1 | (uint64_t)job->job.withdrawn << 2 | (uint64_t)job->job.cancel_asked << 3 | (uint64_t)job->job.last_batch << 8
-                  | job->job.next << 40);
+    mix(hash, (uint64_t)job->unwanted | (uint64_t)job->cancelled << 1 | (uint64_t)job->job.withdrawn << 2 |
+                  (uint64_t)job->job.cancel_asked << 3 | (uint64_t)job->job.last_batch << 8 | job->job.next << 40);
     mix(hash, job->job.item_ns);
     for (link = job->job.returned.next; link != &job->job.returned; link = link->next)
         mix_run(hash, world, pool__holder(link, struct pool__run, link));
     for (i = 0; i < job->count; i++)
-        mix(hash, job->items[i].outcome != 0 ? 1 : 2 | (uint64_t)job->items[i].starts << 8 | (uint64_t)job->items[i].published << 16);
+        mix(hash, job->items[i].outcome != 0
+                      ? 1
+                      : 2 | (uint64_t)job->items[i].starts << 8 | (uint64_t)job->items[i].published << 16);
 }
 
 static inline void mix_list(uint64_t *hash, const struct world *world, const struct pool__link *list, bool of_seats)
@@ -128,7 +134,8 @@ static inline void mix_list(uint64_t *hash, const struct world *world, const str
 
     mix(hash, 7);
     for (link = list->next; link != list; link = link->next)
-        mix(hash, of_seats ? pool__holder(link, struct pool__seat, link)->index : (uint64_t)(job_of(pool__holder(link, struct pool__job, link)) - world->jobs));
+        mix(hash, of_seats ? pool__holder(link, struct pool__seat, link)->index
+                           : (uint64_t)(job_of(pool__holder(link, struct pool__job, link)) - world->jobs));
 }
 
 static inline uint64_t world_hash(const struct world *world)
@@ -137,9 +144,12 @@ static inline uint64_t world_hash(const struct world *world)
     uint64_t hash = 11;
     unsigned i;
 
-    mix(&hash, (uint64_t)world->submitted | (uint64_t)world->deaths_left << 8 | (uint64_t)world->bad_starts_left << 16 | (uint64_t)world->refusals_left << 48 | (uint64_t)world->closed << 24 | (uint64_t)world->aborting << 25
-                   | (uint64_t)world->resized << 26 | (uint64_t)world->restaff << 27 | (uint64_t)scheduler->bulk_turn << 28 | (uint64_t)scheduler->ending << 29
-                   | (uint64_t)scheduler->bad_before_ready << 30 | (uint64_t)scheduler->bad_starts << 32);
+    mix(&hash, (uint64_t)world->submitted | (uint64_t)world->deaths_left << 8 | (uint64_t)world->bad_starts_left << 16 |
+                   (uint64_t)world->refusals_left << 48 | (uint64_t)world->closed << 24 |
+                   (uint64_t)world->aborting << 25 | (uint64_t)world->resized << 26 | (uint64_t)world->restaff << 27 |
+                   (uint64_t)scheduler->bulk_turn << 28 | (uint64_t)scheduler->ending << 29 |
+                   (uint64_t)scheduler->bad_before_ready << 30 | (uint64_t)scheduler->work_to_share << 31 |
+                   (uint64_t)scheduler->bad_starts << 32);
     mix(&hash, (uint64_t)world->ticks << 32 ^ scheduler->lone_ns);
     mix_time(&hash, world, scheduler->owed > 0 ? scheduler->look_at : POOL__NEVER, 0);
     mix_time(&hash, world, scheduler->staff_at, 0);
