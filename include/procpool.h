@@ -232,8 +232,8 @@ POOL_API enum pool_status pool_join(struct pool *pool, int timeout_ms);
 POOL_API enum pool_status pool_terminate(struct pool *pool);
 
 /* Terminates, joins and frees: unfinished tasks are lost, to keep them close and join first. What Python's `with` does
- * at its end. Futures and iterators live on until freed. In another process: ends
- * nobody, and leaves that process's copy of the pool's memory as it is. */
+ * at its end. Futures and iterators live on until freed. In another process: ends nobody, and leaves that process's
+ * copy of the pool's memory as it is. */
 POOL_API void pool_destroy(struct pool *pool);
 
 /*

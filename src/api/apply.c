@@ -120,25 +120,27 @@ static enum pool_status check(pool_function *fn, const void *arg, size_t size, c
     return pool__check_job(job, call, meaning);
 }
 
-/* The argument, and shared bytes behind it, in memory of the future's own. */
-static bool copy_in(struct apply *apply, const void *arg, size_t size, const struct pool_job *job)
-{
-    size_t shared = job != NULL && job->shared != NULL ? job->shared_size : 0, at = (size + 15) & ~(size_t)15;
-    unsigned char *copies;
+/* Argument, and shared bytes behind it, copied before the lock is taken: they may be large. */
+struct copies {
+    unsigned char *bytes;
+    size_t shared_at;
+};
 
-    if (at < size || shared > PTRDIFF_MAX - at)
+static bool copy_in(struct copies *copies, const void *arg, size_t size, const struct pool_job *job)
+{
+    size_t shared = job != NULL && job->shared != NULL ? job->shared_size : 0;
+
+    copies->bytes = NULL;
+    copies->shared_at = (size + 15) & ~(size_t)15;
+    if (shared > PTRDIFF_MAX - copies->shared_at)
         return false;
-    copies = malloc(at + shared > 0 ? at + shared : 1);
-    if (copies == NULL)
+    copies->bytes = malloc(copies->shared_at + shared > 0 ? copies->shared_at + shared : 1);
+    if (copies->bytes == NULL)
         return false;
     if (size > 0)
-        memcpy(copies, arg, size);
+        memcpy(copies->bytes, arg, size);
     if (shared > 0)
-        memcpy(copies + at, job->shared, shared);
-    apply->future.copies = copies;
-    apply->arg = copies;
-    if (job != NULL && job->shared != NULL)
-        pool__job_share(apply->future.pool, &apply->future.job, copies + at, shared);
+        memcpy(copies->bytes + copies->shared_at, job->shared, shared);
     return true;
 }
 
@@ -166,14 +168,8 @@ static struct apply *make(struct pool *pool, pool_function *fn, size_t size, con
     return apply;
 }
 
-/* Never submitted: nothing but memory. */
-static void unmake(struct apply *apply)
-{
-    apply->future.references = 1;
-    pool__future_drop(&apply->future);
-}
-
-static struct apply *apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size,
+/* Takes over the copies where it succeeds. NULL with *code. */
+static struct apply *apply_async(struct pool *pool, pool_function *fn, const struct copies *copies, size_t size,
                                  const struct pool_job *job, int *code)
 {
     bool may_wait = (job == NULL || !job->try_submit) && pool__has_thread(pool) && !pool__in_callback(pool);
@@ -189,13 +185,15 @@ static struct apply *apply_async(struct pool *pool, pool_function *fn, const voi
         return NULL;
     }
     apply = make(pool, fn, size, job);
-    if (apply == NULL || !copy_in(apply, arg, size, job)) {
-        if (apply != NULL)
-            unmake(apply);
-        pool__fail(POOL_NO_MEMORY, "pool_apply_async: no memory for a task of %zu bytes", size);
+    if (apply == NULL) {
+        pool__fail(POOL_NO_MEMORY, "pool_apply_async: no memory for a task");
         *code = ENOMEM;
         return NULL;
     }
+    apply->future.copies = copies->bytes;
+    apply->arg = copies->bytes;
+    if (job != NULL && job->shared != NULL)
+        pool__job_share(pool, &apply->future.job, copies->bytes + copies->shared_at, job->shared_size);
     submit(pool, apply);
     pool__rouse(pool);
     return apply;
@@ -204,15 +202,27 @@ static struct apply *apply_async(struct pool *pool, pool_function *fn, const voi
 struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size,
                                      const struct pool_job *job)
 {
-    struct apply *apply;
+    struct apply *apply = NULL;
+    struct copies copies;
     int code = 0;
 
-    if ((pool != NULL && check(fn, arg, size, job, "pool_apply_async", POOL__JOB_CALLBACK) != POOL_OK) ||
-        pool__enter(pool, "pool_apply_async", "pool") != POOL_OK)
+    if (pool == NULL) {
+        pool__no_object("pool_apply_async", "pool");
         return NULL;
-    apply = apply_async(pool, fn, arg, size, job, &code);
+    }
+    if (check(fn, arg, size, job, "pool_apply_async", POOL__JOB_CALLBACK) != POOL_OK)
+        return NULL;
+    if (!copy_in(&copies, arg, size, job))
+        return pool__null(ENOMEM, "pool_apply_async: no memory for a task of %zu bytes", size);
+    if (pool__enter(pool, "pool_apply_async", "pool") != POOL_OK) {
+        free(copies.bytes);
+        errno = EINVAL;
+        return NULL;
+    }
+    apply = apply_async(pool, fn, &copies, size, job, &code);
     pool__leave(pool);
     if (apply == NULL) {
+        free(copies.bytes);
         errno = code;
         return NULL;
     }

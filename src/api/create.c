@@ -250,25 +250,39 @@ static void wait_for_calls(struct pool *pool)
     pool__unlock(pool);
 }
 
+/*
+ * Futures and iterators may outlive the pool, and be asked at this very moment: what they look at is taken away under
+ * the lock, and freed after.
+ */
 static void free_parts(struct pool *pool)
 {
+    struct pool__scheduler scheduler;
+    struct pool__poller *pipes, *bell;
+    struct pool__channel *channels;
     unsigned i;
 
     pool__fork_lock();
     pool__fork_guard_remove(&pool->guard);
     pool__fork_unlock();
-    for (i = 0; pool->channels != NULL && pool->pipes != NULL && i < pool->scheduler.limit; i++)
-        if (pool->scheduler.seats != NULL)
-            pool__channel_close(pool, &pool->channels[i]);
-    if (pool->zygote.control >= 0)
-        pool__close(&pool->zygote.control);
-    pool__poller_close(pool->pipes);
-    pool__poller_close(pool->bell);
+    pool__lock(pool);
+    for (i = 0; pool->pipes != NULL && i < pool->scheduler.limit; i++)
+        pool__channel_close(pool, &pool->channels[i]);
+    pool__close(&pool->zygote.control);
+    scheduler = pool->scheduler;
+    pipes = pool->pipes;
+    bell = pool->bell;
+    channels = pool->channels;
     pool->pipes = pool->bell = NULL;
-    free(pool->channels);
+    pool->channels = NULL;
+    pool->scheduler.limit = pool->scheduler.span = pool->scheduler.size = 0;
+    pool->scheduler.seats = NULL;
+    pool__unlock(pool);
+    pool__poller_close(pipes);
+    pool__poller_close(bell);
+    pool__scheduler_free(&scheduler);
+    free(channels);
     free(pool->board_taken);
     free(pool->scratch);
-    pool__scheduler_free(&pool->scheduler);
     setup_free(pool->setup);
 }
 

@@ -171,7 +171,7 @@ enum pool_status pool_get_stats(struct pool *pool, struct pool_stats *stats)
     }
     scheduler = &pool->scheduler;
     memset(stats, 0, sizeof *stats);
-    for (i = 0; i < scheduler->limit; i++) {
+    for (i = 0; i < scheduler->span; i++) {
         const struct pool__seat *seat = &scheduler->seats[i];
 
         stats->workers += seat->board != NULL && seat->state != POOL__SEAT_DYING;
@@ -201,7 +201,7 @@ size_t pool_worker_pids(struct pool *pool, pid_t *pids, size_t count)
 
     if (pool__enter(pool, "pool_worker_pids", "pool") != POOL_OK)
         return 0;
-    for (i = 0; i < pool->scheduler.limit; i++) {
+    for (i = 0; i < pool->scheduler.span; i++) {
         const struct pool__seat *seat = &pool->scheduler.seats[i];
 
         if (seat->board == NULL || seat->pid == 0)

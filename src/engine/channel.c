@@ -151,6 +151,8 @@ static bool write_rest(struct pool *pool, struct pool__channel *channel)
     return put > 0;
 }
 
+static void drop_unwanted(struct pool *pool, struct pool__channel *channel);
+
 bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
 {
     struct iovec part;
@@ -169,6 +171,8 @@ bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
             channel->rest_padding = 0;
         }
     }
+    if (!is_waiting(channel))
+        drop_unwanted(pool, channel);
     if (!is_waiting(channel) && channel->stop_pending) {
         channel->stop_pending = false;
         pool__channel_send_stop(pool, channel);
@@ -237,7 +241,7 @@ static bool has_shared(const struct pool__channel *channel, uint64_t id)
     size_t i;
 
     for (i = 0; i < channel->shared_count; i++)
-        if (channel->shared[i] == id)
+        if (channel->shared[i].id == id)
             return true;
     return false;
 }
@@ -246,14 +250,15 @@ static bool note_shared(struct pool__channel *channel, uint64_t id)
 {
     if (channel->shared_count == channel->shared_room) {
         size_t room = channel->shared_room == 0 ? 4 : channel->shared_room * 2;
-        uint64_t *shared = realloc(channel->shared, room * sizeof *shared);
+        struct pool__shared_copy *shared = realloc(channel->shared, room * sizeof *shared);
 
         if (shared == NULL)
             return false;
         channel->shared = shared;
         channel->shared_room = room;
     }
-    channel->shared[channel->shared_count++] = id;
+    channel->shared[channel->shared_count].unwanted = false;
+    channel->shared[channel->shared_count++].id = id;
     return true;
 }
 
@@ -329,29 +334,41 @@ void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, 
     send_frame(pool, channel, &frame, items, size * run->count, job);
 }
 
-static void drop_shared(struct pool *pool, struct pool__channel *channel, uint64_t id)
+static void send_drop(struct pool *pool, struct pool__channel *channel, uint64_t id)
 {
     struct pool__frame frame;
-    unsigned char head[POOL__FRAME_SIZE];
-    size_t i;
 
-    for (i = 0; i < channel->shared_count && channel->shared[i] != id; i++)
-        continue;
-    if (i == channel->shared_count)
-        return;
-    channel->shared[i] = channel->shared[--channel->shared_count];
     memset(&frame, 0, sizeof frame);
     frame.kind = POOL__FRAME_DROP;
     frame.shared = id;
-    pool__frame_encode(head, &frame);
-    /*
-     * behind a rest it would come too early, and where memory is short it may be left out: the worker keeps some
-     * bytes for longer
-     */
-    if (channel->rest_left > 0 || channel->rest_padding > 0 || !pool__bytes_reserve(&channel->backlog, sizeof head))
-        return;
-    pool__bytes_append(&channel->backlog, head, sizeof head);
-    pool__channel_flush(pool, channel);
+    send_frame(pool, channel, &frame, NULL, 0, NULL);
+}
+
+/* One DROP after the other, each when nothing waits before it. */
+static void drop_unwanted(struct pool *pool, struct pool__channel *channel)
+{
+    size_t i = 0;
+
+    while (i < channel->shared_count && !is_waiting(channel)) {
+        uint64_t id = channel->shared[i].id;
+
+        if (!channel->shared[i].unwanted) {
+            i++;
+            continue;
+        }
+        channel->shared[i] = channel->shared[--channel->shared_count];
+        send_drop(pool, channel, id);
+    }
+}
+
+static void drop_shared(struct pool *pool, struct pool__channel *channel, uint64_t id)
+{
+    size_t i;
+
+    for (i = 0; i < channel->shared_count; i++)
+        if (channel->shared[i].id == id)
+            channel->shared[i].unwanted = true;
+    drop_unwanted(pool, channel);
 }
 
 void pool__channel_forget(struct pool *pool, struct pool__channel *channel, struct pool__job *job, bool reading_it)

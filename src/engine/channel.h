@@ -49,7 +49,10 @@ struct pool__channel {
     struct pool__job *rest_job;
     uint32_t rest_batch; /* whose body it is; 0: shared bytes */
 
-    uint64_t *shared; /* ids of shared bytes that the worker has */
+    struct pool__shared_copy {
+        uint64_t id;
+        bool unwanted; /* to be dropped when what waits is out */
+    } *shared;         /* shared bytes that the worker has */
     size_t shared_count, shared_room;
 
     struct pool__decoder decoder;

@@ -35,7 +35,7 @@ static void ask_all_to_stop(struct pool *pool)
     struct pool__place all = {0, 0, POOL__MARK_ALL};
     unsigned i;
 
-    for (i = 0; i < pool->scheduler.limit; i++)
+    for (i = 0; i < pool->scheduler.span; i++)
         if (pool->scheduler.seats[i].board != NULL)
             pool__board_ask_cancel(pool->scheduler.seats[i].board, all);
 }
@@ -56,9 +56,9 @@ static void abandon(struct pool *pool, enum pool_status status, int code, const 
 
     pool->closed = true;
     stop_readers(pool, status);
-    for (i = 0; i < pool->scheduler.limit; i++)
+    for (i = 0; i < pool->scheduler.span; i++)
         pool__channel_forget_all(&pool->channels[i]);
-    for (i = 0; i < pool->scheduler.limit; i++)
+    for (i = 0; i < pool->scheduler.span; i++)
         /* what is told as never run must not start any more */
         pool__scheduler_empty_seat(&pool->scheduler, &pool->scheduler.seats[i]);
     ask_all_to_stop(pool);
@@ -72,7 +72,7 @@ static void read_what_is_here(struct pool *pool)
 {
     unsigned i;
 
-    for (i = 0; i < pool->scheduler.limit; i++) {
+    for (i = 0; i < pool->scheduler.span; i++) {
         struct pool__seat *seat = &pool->scheduler.seats[i];
 
         if (seat->board == NULL || seat->owed == 0)

@@ -258,7 +258,7 @@ static void kill_orphans(struct pool *pool)
 {
     unsigned i;
 
-    for (i = 0; i < pool->scheduler.limit; i++) {
+    for (i = 0; i < pool->scheduler.span; i++) {
         struct pool__seat *seat = &pool->scheduler.seats[i];
 
         if (seat->board != NULL && seat->spawned && seat->pid > 1 &&
@@ -282,7 +282,7 @@ static void zygote_gone(struct pool *pool)
     pool__zygote_bury(&pool->zygote);
     if (!expected)
         pool__break(pool, 0, "the pool's helper process is gone");
-    for (i = 0; i < pool->scheduler.limit; i++)
+    for (i = 0; i < pool->scheduler.span; i++)
         if (pool->scheduler.seats[i].board != NULL)
             life_over(pool, &pool->scheduler.seats[i], &death);
 }
@@ -340,7 +340,7 @@ static void resend_kills(struct pool *pool)
 {
     unsigned i;
 
-    for (i = 0; i < pool->scheduler.limit; i++)
+    for (i = 0; i < pool->scheduler.span; i++)
         if (pool->scheduler.seats[i].kill_unsent)
             send_kill(pool, &pool->scheduler.seats[i]);
 }
@@ -386,7 +386,7 @@ void pool__release_job(struct pool *pool, struct pool__job *job)
 {
     unsigned i;
 
-    for (i = 0; i < pool->scheduler.limit; i++) {
+    for (i = 0; i < pool->scheduler.span; i++) {
         struct pool__seat *seat = &pool->scheduler.seats[i];
         struct pool__run *head;
 

@@ -27,7 +27,7 @@ bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__
         scheduler->seats[i].index = i;
     scheduler->actions = actions;
     scheduler->host = host;
-    scheduler->limit = limit;
+    scheduler->limit = scheduler->span = limit;
     scheduler->look_at = scheduler->staff_at = POOL__NEVER;
     pool__list_init(&scheduler->lone);
     pool__list_init(&scheduler->bulk);
@@ -40,7 +40,7 @@ void pool__scheduler_free(struct pool__scheduler *scheduler)
 {
     free(scheduler->seats);
     scheduler->seats = NULL;
-    scheduler->limit = scheduler->size = 0;
+    scheduler->limit = scheduler->span = scheduler->size = 0;
 }
 
 /* ---- the lists of seats that can take something */
@@ -289,7 +289,7 @@ void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now)
 
     if (now < scheduler->look_at)
         return;
-    for (i = 0; scheduler->owed > 0 && i < scheduler->limit; i++) {
+    for (i = 0; scheduler->owed > 0 && i < scheduler->span; i++) {
         struct pool__seat *seat = &scheduler->seats[i];
         uint64_t due = look_due(seat);
 

@@ -51,6 +51,7 @@ struct pool__scheduler {
     void *host;
     struct pool__seat *seats;
     unsigned limit;               /* seats there are: the most workers */
+    unsigned span;                /* seats in use: all beyond are EMPTY and not wanted */
     struct pool__link lone, bulk; /* jobs with something to give out: applies; maps and imaps. The two take turns */
     bool bulk_turn;
     struct pool__link idle;  /* READY seats that owe nothing */

@@ -132,7 +132,7 @@ static bool is_work_to_share(const struct pool__scheduler *scheduler)
 {
     unsigned busy = 0, i;
 
-    for (i = 0; i < scheduler->limit; i++)
+    for (i = 0; i < scheduler->span; i++)
         busy += scheduler->seats[i].board != NULL && scheduler->seats[i].owed > 0;
     return scheduler->owed > busy;
 }
@@ -141,15 +141,19 @@ void pool__staffing_adjust(struct pool__scheduler *scheduler, uint64_t now)
 {
     unsigned i;
 
+    while (scheduler->span > scheduler->size && scheduler->seats[scheduler->span - 1].state == POOL__SEAT_EMPTY)
+        scheduler->span--;
     scheduler->work_to_share = is_work_to_share(scheduler);
     scheduler->staff_at = POOL__NEVER;
-    for (i = 0; i < scheduler->limit; i++)
+    for (i = 0; i < scheduler->span; i++)
         adjust_seat(scheduler, &scheduler->seats[i], now);
 }
 
 void pool__staffing_resize(struct pool__scheduler *scheduler, unsigned size, uint64_t now)
 {
     scheduler->size = size;
+    if (scheduler->span < size)
+        scheduler->span = size;
     pool__staffing_adjust(scheduler, now);
 }
 
@@ -165,7 +169,7 @@ void pool__staffing_abort(struct pool__scheduler *scheduler, uint64_t patience, 
 
     scheduler->ending = scheduler->aborted = true;
     scheduler->stop_timeout = patience;
-    for (i = 0; i < scheduler->limit; i++) {
+    for (i = 0; i < scheduler->span; i++) {
         struct pool__seat *seat = &scheduler->seats[i];
 
         /*
@@ -210,6 +214,8 @@ void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *s
         scheduler->lost++;
     if (seat->was_ready && now >= seat->since + SOUND_LIFE)
         scheduler->bad_starts = 0;
+    if (seat->started_any)
+        scheduler->bad_starts = 0; /* a crashing task proves that workers do start */
     if (!ours && !seat->started_any) {
         if (scheduler->bad_starts + 1 < HOPELESS || !was_killed(scheduler, death, now))
             scheduler->bad_starts++;
@@ -230,7 +236,7 @@ bool pool__staffing_hopeless(const struct pool__scheduler *scheduler)
     if (scheduler->bad_starts < HOPELESS || scheduler->aborted ||
         (!scheduler->bad_before_ready && !pool__scheduler_waits(scheduler)))
         return false;
-    for (i = 0; i < scheduler->limit; i++)
+    for (i = 0; i < scheduler->span; i++)
         if (scheduler->seats[i].state == POOL__SEAT_READY || scheduler->seats[i].state == POOL__SEAT_LEAVING)
             return false;
     return true;

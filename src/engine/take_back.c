@@ -38,7 +38,7 @@ static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t no
     unsigned i;
 
     *riches = 0;
-    for (i = 0; i < scheduler->limit; i++) {
+    for (i = 0; i < scheduler->span; i++) {
         struct pool__seat *seat = &scheduler->seats[i];
         uint64_t count;
 
@@ -198,10 +198,10 @@ uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool
     job->cancel_asked = job->cancel_asked || ask;
     pool__list_remove(&job->link);
     dropped = pool__queue_drop_waiting(job, status, 0, NULL);
-    for (i = 0; job->in_flight > 0 && i < scheduler->limit; i++)
+    for (i = 0; job->in_flight > 0 && i < scheduler->span; i++)
         if (scheduler->seats[i].owed > 0)
             dropped += withdraw_from_seat(scheduler, &scheduler->seats[i], job);
-    for (i = 0; ask && job->in_flight > 0 && i < scheduler->limit; i++)
+    for (i = 0; ask && job->in_flight > 0 && i < scheduler->span; i++)
         if (scheduler->seats[i].owed > 0)
             ask_seat(&scheduler->seats[i], job);
     scheduler->cancelled += dropped;
@@ -222,7 +222,7 @@ void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_s
         withdraw_unasked(scheduler, pool__holder(scheduler->lone.next, struct pool__job, link), status);
     while (!pool__list_empty(&scheduler->bulk))
         withdraw_unasked(scheduler, pool__holder(scheduler->bulk.next, struct pool__job, link), status);
-    for (i = 0; i < scheduler->limit; i++) {
+    for (i = 0; i < scheduler->span; i++) {
         struct pool__seat *seat = &scheduler->seats[i];
         uint32_t batch;
 
@@ -278,6 +278,6 @@ void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_statu
 
     drop_queue(&scheduler->lone, status, code, message);
     drop_queue(&scheduler->bulk, status, code, message);
-    for (i = 0; i < scheduler->limit; i++)
+    for (i = 0; i < scheduler->span; i++)
         drop_flight(scheduler, &scheduler->seats[i], status, code, message);
 }
