@@ -272,6 +272,52 @@ static void progress_keeps_the_same_rules(void **state)
     close_and_join(pool);
 }
 
+/* The last progress call of a blocking map comes on the thread that waits: still not while a callback runs. */
+static atomic_int together, overlapping, callbacks_seen, shows_seen;
+
+static void dwell(void)
+{
+    if (atomic_fetch_add(&together, 1) > 0)
+        atomic_fetch_add(&overlapping, 1);
+    pause_briefly();
+    atomic_fetch_sub(&together, 1);
+}
+
+static void dwell_in_callback(void *user, const struct pool_result *result)
+{
+    (void)user;
+    (void)result;
+    dwell();
+    atomic_fetch_add(&callbacks_seen, 1);
+}
+
+static void dwell_in_progress(void *user, size_t done, size_t total)
+{
+    (void)user;
+    (void)done;
+    (void)total;
+    dwell();
+    atomic_fetch_add(&shows_seen, 1);
+}
+
+static void progress_and_callbacks_take_turns(void **state)
+{
+    (void)state;
+    struct pool *pool = made(pool_create(2, NULL));
+    struct pool_job with_callback = {.callback = dwell_in_callback}, with_progress = {.progress = dwell_in_progress};
+    atomic_store(&overlapping, 0);
+    atomic_store(&callbacks_seen, 0);
+    for (int round = 0; round < 40; round++) {
+        for (int i = 0; i < 3; i++)
+            pool_future_free(made(pool_apply_async(pool, task_nothing, NULL, 0, &with_callback)));
+        assert_status(pool_map(pool, task_nothing, pool_items(NULL, 20, 0), NULL, 0, &with_progress), POOL_OK);
+    }
+    close_and_join(pool);
+    assert_int_equal(atomic_load(&callbacks_seen), 120);
+    assert_true(atomic_load(&shows_seen) >= 40);
+    assert_int_equal(atomic_load(&overlapping), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +328,7 @@ int main(void)
         PROCESS_TEST(a_future_freed_by_another_during_the_callback),
         PROCESS_TEST(close_waits_for_slow_callbacks),
         PROCESS_TEST(progress_keeps_the_same_rules),
+        PROCESS_TEST(progress_and_callbacks_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

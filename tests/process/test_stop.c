@@ -158,6 +158,52 @@ static void an_iteration_is_stopped(void **state)
     pool_destroy(pool);
 }
 
+/* Ends the instant it is asked to: what lies behind it in the same message must be out of reach by then. */
+static int spin_until_cancelled(struct pool_task *task)
+{
+    if (task->index < GROUND_ITEMS)
+        atomic_fetch_add(&ground->started[task->index], 1);
+    atomic_fetch_add(&ground->gate[0].arrived, 1);
+    for (unsigned long spins = 0; spins < 4000000000ul; spins++)
+        if (pool_cancelled(task))
+            return 1;
+    return pool_fail(task, 99, "nobody cancelled");
+}
+
+static void what_has_not_begun_never_does(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 60, COUNT = 500 };
+    for (int round = 0; round < ROUNDS; round++) {
+        ground_make();
+        struct pool *pool = made(pool_create(1, NULL));
+        struct pool_job job = {.chunk = round % 2 ? 0 : COUNT};
+        struct pool_future *map =
+            made(pool_map_async(pool, spin_until_cancelled, pool_items(NULL, COUNT, 0), NULL, 0, &job));
+        assert_true(gate_wait_arrived(&ground->gate[0], 1));
+        for (int i = 0; i < 1000; i++) /* so that a stop has much to take back */
+            pool_future_free(made(pool_apply_async(pool, task_nothing, NULL, 0, NULL)));
+        switch (round % 3) {
+        case 0:
+            pool_stop(pool);
+            break;
+        case 1:
+            assert_status(pool_future_cancel(map, false), POOL_OK);
+            break;
+        default:
+            pool_future_free(map);
+            map = NULL;
+        }
+        assert_status(pool_close(pool), POOL_OK);
+        assert_status(pool_join(pool, POOL_FOREVER), POOL_OK);
+        if (map)
+            assert_status(pool_future_read(map, 0, NULL, 0), POOL_CANCELLED);
+        assert_int_equal(atomic_load(&ground->gate[0].arrived), 1);
+        pool_future_free(map);
+        pool_destroy(pool);
+    }
+}
+
 static void stop_with_nothing_waiting(void **state)
 {
     (void)state;
@@ -175,6 +221,7 @@ int main(void)
         PROCESS_TEST(stopped_by_a_signal_handler),
         PROCESS_TEST(an_endless_map_is_stopped),
         PROCESS_TEST(an_iteration_is_stopped),
+        PROCESS_TEST(what_has_not_begun_never_does),
         PROCESS_TEST(stop_with_nothing_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

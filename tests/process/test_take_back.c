@@ -362,7 +362,10 @@ static void cancelled_and_crashed(void **state)
         assert_int_equal(pool_worker_pids(pool, pids, WORKERS), WORKERS);
         if (round % 2)
             kill(pids[0], SIGKILL);
-        assert_status(pool_future_cancel(future, false), POOL_OK);
+        /* killed first, its item may be known as crashed by now, and the map has stopped by itself: then nothing is left */
+        enum pool_status cancelled = pool_future_cancel(future, false);
+        if (round % 2 == 0 || cancelled != POOL_INVALID)
+            assert_status(cancelled, POOL_OK);
         if (round % 2 == 0)
             kill(pids[0], SIGKILL);
         gate_open(&ground->gate[0]);
