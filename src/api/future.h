@@ -29,11 +29,6 @@ struct pool_future {
     void *copies; /* argument, shared bytes: malloc'ed, freed with the future */
 };
 
-static inline struct pool_future *pool__future_of(struct pool__job *job)
-{
-    return (struct pool_future *)(void *)job;
-}
-
 /*
  * `size` bytes for the future at the head of a larger struct; zeroed; NULL: no memory. The references of program and
  * engine are counted.

@@ -137,14 +137,6 @@ void pool__settle_in(void)
     stray = false;
 }
 
-void pool__signals_block_all(void)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
-}
-
 void pool__signals_unblock_all(void)
 {
     sigset_t none;

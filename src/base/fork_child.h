@@ -56,7 +56,6 @@ int pool__fork_twice(void (*run)(void *argument), void *argument);
 
 /* In a fresh child: every signal back to its default action, no alternate stack. The mask is left alone. */
 void pool__signals_to_default(void);
-void pool__signals_block_all(void);
 void pool__signals_unblock_all(void);
 
 /*

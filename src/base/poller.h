@@ -32,7 +32,6 @@ void pool__poller_close(struct pool__poller *poller); /* takes NULL */
 
 /* `events`: POOL__POLL_READ, _WRITE, both, or 0 (kept in the set, asleep). False with errno. */
 bool pool__poller_add(struct pool__poller *poller, int fd, uint64_t tag, unsigned events);
-bool pool__poller_change(struct pool__poller *poller, int fd, uint64_t tag, unsigned events);
 void pool__poller_remove(struct pool__poller *poller, int fd); /* before it is closed */
 
 /* Ends the sleep in progress, or the next one. Async-signal-safe. Many wakes may count as one. */

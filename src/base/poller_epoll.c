@@ -76,11 +76,6 @@ bool pool__poller_add(struct pool__poller *poller, int fd, uint64_t tag, unsigne
     return control(poller, EPOLL_CTL_ADD, fd, tag, events);
 }
 
-bool pool__poller_change(struct pool__poller *poller, int fd, uint64_t tag, unsigned events)
-{
-    return control(poller, EPOLL_CTL_MOD, fd, tag, events);
-}
-
 void pool__poller_remove(struct pool__poller *poller, int fd)
 {
     if (fd >= 0)

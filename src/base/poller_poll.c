@@ -132,20 +132,6 @@ bool pool__poller_add(struct pool__poller *poller, int fd, uint64_t tag, unsigne
     return added;
 }
 
-bool pool__poller_change(struct pool__poller *poller, int fd, uint64_t tag, unsigned events)
-{
-    size_t at;
-
-    pthread_mutex_lock(&poller->lock);
-    at = find(poller, fd);
-    if (at < poller->count) {
-        set_entry(poller, at, fd, tag, events);
-        tell_sleeper(poller);
-    }
-    pthread_mutex_unlock(&poller->lock);
-    return true;
-}
-
 void pool__poller_remove(struct pool__poller *poller, int fd)
 {
     size_t at;

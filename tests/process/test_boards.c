@@ -1,6 +1,6 @@
 /*
- * Who has which board in its memory (rule 13): a worker its own alone, what a task forks none, another pool's processes none of ours.
- * A board is 64 KiB, and the boards of one pool are one file in memory, which /proc/PID/maps names.
+ * Who has which board in its memory (rule 13): a worker its own alone, what a task forks none, another pool's processes
+ * none of ours. A board is 64 KiB, and the boards of one pool are one file in memory, which /proc/PID/maps names.
  */
 #include "../support/audit.h"
 #include "../support/check.h"

@@ -23,8 +23,8 @@ typedef struct pool_iterator *imap_function(struct pool *, pool_function *, stru
 static imap_function *const kinds[2] = {pool_imap, pool_imap_unordered};
 
 /*
- * An iterator that has read more than the quick items: a call that finds no result reads ahead. It does not where the source seemed
- * slow, on a machine that had no time for it: then once more.
+ * An iterator that has read more than the quick items: a call that finds no result reads ahead. It does not where the
+ * source seemed slow, on a machine that had no time for it: then once more.
  */
 static struct pool_iterator *read_ahead(struct pool *pool, imap_function *kind, struct well *well)
 {
@@ -48,8 +48,8 @@ static struct pool_iterator *read_ahead(struct pool *pool, imap_function *kind, 
 }
 
 /*
- * The worker is busy with item 4, so no more is needed to keep it so, and the results of the first four are here. There is room in the
- * window from the second on.
+ * The worker is busy with item 4, so no more is needed to keep it so, and the results of the first four are here. There
+ * is room in the window from the second on.
  */
 static void then_the_source_is_not_read(void **state)
 {

@@ -1,6 +1,7 @@
 /*
- * Results that a worker has published count, though the program has not read them when the pool ends (rule 8, invariant 6): at
- * pool_terminate(), at pool_destroy(), and where the helper process is killed. The pools have no thread, so nobody reads before.
+ * Results that a worker has published count, though the program has not read them when the pool ends (rule 8,
+ * invariant 6): at pool_terminate(), at pool_destroy(), and where the helper process is killed. The pools have no thread,
+ * so nobody reads before.
  */
 #include "../support/audit.h"
 #include "../support/check.h"

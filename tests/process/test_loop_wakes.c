@@ -1,6 +1,6 @@
 /*
- * POOL_NO_THREAD: a callback that was queued outside pool_dispatch() makes pool_fd() readable, and pool_next_timeout() 0, until a dispatch has
- * run it (rule 31).
+ * POOL_NO_THREAD: a callback that was queued outside pool_dispatch() makes pool_fd() readable, and pool_next_timeout() 0,
+ * until a dispatch has run it (rule 31).
  */
 #include "../support/audit.h"
 #include "../support/check.h"

@@ -1,6 +1,6 @@
 /*
- * What a task leaves behind in a session of its own, its parent ended too, belongs to the worker (rule 19): that one inherits it, and it is not
- * taken for a dead neighbour's.
+ * What a task leaves behind in a session of its own, its parent ended too, belongs to the worker (rule 19): that one
+ * inherits it, and it is not taken for a dead neighbour's.
  */
 #include "../support/audit.h"
 #include "../support/check.h"

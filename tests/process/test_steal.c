@@ -7,6 +7,9 @@
 #include "../support/gate.h"
 #include "../support/tasks.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 
 /* Items that wait at gate 0 are those whose bit is set in ground->count[1 + index / 16]; the others count in ground->count[0]. */
 static int task_some_wait(struct pool_task *task)
@@ -81,6 +84,43 @@ static void behind_as_many_as_there_can_be(void **state)
     check_rest_runs(8, ITEMS, waiting, 6);
     check_rest_runs(8, 50, waiting, 6);
     check_rest_runs(7, 0, waiting, 6);
+}
+
+static int task_tenth_stops(struct pool_task *task)
+{
+    size_t value = task->index * 7;
+
+    atomic_fetch_add(&ground->started[task->index], 1);
+    if (task->index == 9) {
+        atomic_store(&ground->count[1], (int)getpid());
+        raise(SIGSTOP);
+    }
+    atomic_fetch_add(&ground->count[0], 1);
+    return pool_return(task, &value, sizeof value);
+}
+
+/* A worker that somebody stops (a debugger, an operator) holds up its own item alone. */
+static void behind_a_stopped_worker(void **state)
+{
+    size_t out[ITEMS];
+    struct pool_job job = {.chunk = ITEMS};
+    struct pool *pool = made(pool_create(2, NULL));
+
+    (void)state;
+    struct pool_future *future = made(pool_map_async(pool, task_tenth_stops, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
+    assert_true(counter_wait(&ground->count[0], ITEMS - 1));
+    assert_true(counter_wait(&ground->count[1], 1));
+    pid_t pid = (pid_t)atomic_load(&ground->count[1]);
+    do /* it may not have come to its stop yet */
+        kill(pid, SIGCONT);
+    while (pool_future_wait(future, 1) == POOL_TIMEOUT);
+    assert_true(pool_future_successful(future));
+    for (size_t i = 0; i < ITEMS; i++) {
+        assert_int_equal(out[i], 7 * i);
+        assert_int_equal(atomic_load(&ground->started[i]), 1);
+    }
+    pool_future_free(future);
+    pool_destroy(pool);
 }
 
 /* The same with an imap, whose items are copied. */
@@ -295,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(behind_one_long_item),
         PROCESS_TEST(behind_as_many_as_there_can_be),
+        PROCESS_TEST(behind_a_stopped_worker),
         PROCESS_TEST(in_an_imap),
         PROCESS_TEST(single_tasks),
         PROCESS_TEST(tasks_sent_ahead),

@@ -232,6 +232,43 @@ static void all_pull_from_one_iterator(void **state)
     pool_destroy(pool);
 }
 
+static void *wait_and_be_cancelled(void *argument)
+{
+    struct helper *helper = argument;
+
+    atomic_fetch_add(&ground->count[0], 1);
+    helper->status = pool_future_wait(helper->future, POOL_FOREVER);
+    helper->count = 1; /* it came back: only now may it be cancelled */
+    for (;;)
+        pause_briefly();
+    return NULL;
+}
+
+/* A thread that is cancelled while it waits in a call leaves that call first, with everything in order. */
+static void cancelled_while_waiting(void **state)
+{
+    struct helper helpers[THREADS];
+    struct helper model = {.pool = made(pool_create(2, NULL)), .status = POOL_INVALID};
+
+    (void)state;
+    model.future = start_gated(model.pool, 0, 77, NULL);
+    start(helpers, wait_and_be_cancelled, &model);
+    assert_true(counter_wait(&ground->count[0], THREADS));
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_cancel(helpers[i].thread), 0);
+    assert_status(pool_apply(model.pool, task_nothing, NULL, 0, NULL, 0, NULL), POOL_OK);
+    gate_open(&ground->gate[0]);
+    for (int i = 0; i < THREADS; i++) {
+        void *end;
+        pthread_join(helpers[i].thread, &end);
+        assert_ptr_equal(end, PTHREAD_CANCELED);
+        assert_true(helpers[i].count == 0 || helpers[i].status == POOL_OK);
+    }
+    assert_status(pool_apply(model.pool, task_nothing, NULL, 0, NULL, 0, NULL), POOL_OK);
+    pool_future_free(model.future);
+    pool_destroy(model.pool);
+}
+
 /* ---- endings under way */
 
 /* Submits until it is told that there is no more; counts what was accepted and ended well. */
@@ -361,6 +398,7 @@ int main(void)
         PROCESS_TEST(everything_at_once),
         PROCESS_TEST(all_wait_for_one_future),
         PROCESS_TEST(all_pull_from_one_iterator),
+        PROCESS_TEST(cancelled_while_waiting),
         PROCESS_TEST(closed_while_all_submit),
         PROCESS_TEST(terminated_while_all_submit),
         PROCESS_TEST(stopped_while_all_submit),

@@ -414,6 +414,44 @@ static void poison_does_not_break_the_pool(void **state)
     pool_destroy(pool);
 }
 
+static void *crash_behind_gate(void *argument)
+{
+    (void)argument;
+    if (gate_pass(&ground->gate[0]))
+        raise(SIGSEGV);
+    return NULL;
+}
+
+static int task_leaves_a_thread(struct pool_task *task)
+{
+    pthread_t thread;
+    pid_t pid = getpid();
+
+    if (pthread_create(&thread, NULL, crash_behind_gate, NULL) != 0)
+        return pool_fail(task, 1, "no thread");
+    pthread_detach(thread);
+    return pool_return(task, &pid, sizeof pid);
+}
+
+/* A thread that a task left behind ends its worker when the task has long ended: nobody's crash, and the next tasks run elsewhere. */
+static void a_thread_of_a_task_crashes_later(void **state)
+{
+    struct pool_stats stats;
+    struct pool *pool = made(pool_create(1, NULL));
+    pid_t pid;
+
+    (void)state;
+    assert_status(pool_apply(pool, task_leaves_a_thread, NULL, 0, &pid, sizeof pid, NULL), POOL_OK);
+    assert_true(gate_wait_arrived(&ground->gate[0], 1));
+    gate_open(&ground->gate[0]);
+    if (family_known())
+        assert_true(family_gone(pid));
+    check_usable(pool, 3);
+    assert_status(pool_get_stats(pool, &stats), POOL_OK);
+    assert_int_equal(stats.crashed, 0);
+    pool_destroy(pool);
+}
+
 static int task_dies_with_a_large_result(struct pool_task *task)
 {
     size_t size = 8u << 20;
@@ -453,6 +491,7 @@ int main(void)
         PROCESS_TEST(killed_right_after_the_result),
         PROCESS_TEST(killed_from_outside),
         PROCESS_TEST(poison_does_not_break_the_pool),
+        PROCESS_TEST(a_thread_of_a_task_crashes_later),
         PROCESS_TEST(result_prepared_and_not_given),
     };
 

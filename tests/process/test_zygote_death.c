@@ -288,6 +288,29 @@ static void stopped(void **state)
     }
 }
 
+/* Stopped for a while and continued, it has missed nothing: crashes are told late, and all goes on. */
+static void stopped_and_continued(void **state)
+{
+    enum { TASKS = 12 };
+    struct family family = family_make(0);
+    struct pool_future *futures[TASKS];
+    const struct pool_result *result;
+
+    (void)state;
+    kill(family.zygote, SIGSTOP);
+    for (int i = 0; i < TASKS; i++)
+        futures[i] = made(pool_apply_async(family.pool, i % 2 ? task_killed : task_nothing, NULL, 0, NULL));
+    /* with every worker dead nothing can end but what had ended before */
+    assert_true(family_all_gone(family.pids, WORKERS));
+    kill(family.zygote, SIGCONT);
+    for (int i = 0; i < TASKS; i++) {
+        assert_status(pool_future_get(futures[i], POOL_FOREVER, &result), i % 2 ? POOL_CRASHED : POOL_OK);
+        pool_future_free(futures[i]);
+    }
+    assert_status(pool_apply(family.pool, task_nothing, NULL, 0, NULL, 0, NULL), POOL_OK);
+    pool_destroy(family.pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +321,7 @@ int main(void)
         PROCESS_TEST(without_threads),
         PROCESS_TEST(killed_at_any_moment),
         PROCESS_TEST(stopped),
+        PROCESS_TEST(stopped_and_continued),
     };
 
     if (!family_known())

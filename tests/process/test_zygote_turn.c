@@ -1,6 +1,7 @@
 /*
- * What the helper process does with what it is asked: all that has come is read before the next fork, so that a KILL finds a SPAWN that is not
- * carried out (rule 20); and one that it cannot carry out, since it has too many descriptors, fails and is tried again (rule 22).
+ * What the helper process does with what it is asked: all that has come is read before the next fork, so that a KILL finds
+ * a SPAWN that is not carried out (rule 20); and one that it cannot carry out, since it has too many descriptors, fails
+ * and is tried again (rule 22).
  */
 #define _GNU_SOURCE /* prlimit */
 #include "../support/audit.h"

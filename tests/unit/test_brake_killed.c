@@ -1,6 +1,6 @@
 /*
- * SIGKILL from elsewhere and the brake (rule 11): where a worker was READY not long ago, such a death slows the pool down, but is never the
- * tenth in a row, which breaks it; where none was, it is like any other.
+ * SIGKILL from elsewhere and the brake (rule 11): where a worker was READY not long ago, such a death slows the pool down,
+ * but is never the tenth in a row, which breaks it; where none was, it is like any other.
  */
 #include <setjmp.h>
 #include <stdarg.h>
