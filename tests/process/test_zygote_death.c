@@ -188,7 +188,7 @@ static void callers_wake(void **state)
     do {
         pause_briefly();
         assert_status(pool_get_stats(family.pool, &stats), POOL_OK);
-    } while (stats.submitted < 1 + 4 + 2 * 5 + 2); /* of each imap one item at least */
+    } while (stats.submitted < 2 * (1 + 5 + 1 + 5)); /* all of them are in: a late one would have no future to wait for */
     kill(family.zygote, SIGKILL);
     for (int i = 0; i < CALLERS; i++)
         pthread_join(threads[i], NULL);
