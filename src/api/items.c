@@ -117,13 +117,19 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     pool__iterator_bury_if_over(iterator);
 }
 
+/* Does the iteration end with it? Else it is the item's own outcome. */
+static bool is_end(enum pool_status status)
+{
+    return status == POOL_TERMINATED || status == POOL_BROKEN;
+}
+
 static void drop_one(struct pool_iterator *iterator, uint64_t index, enum pool_status status, int code,
                      const char *message)
 {
     struct pool__item *item = pool__iterator_find(iterator, index);
 
     iterator->unfinished--;
-    if (iterator->freed || status != POOL_CANCELLED) {
+    if (iterator->freed || is_end(status)) {
         forget_item(iterator, item);
         return;
     }
@@ -140,7 +146,7 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
 
     for (i = first; i < first + count; i++)
         drop_one(iterator, i, status, code, message);
-    if (status != POOL_CANCELLED)
+    if (is_end(status))
         iterator->aborted = status;
     pool__notify(iterator->pool, iterator);
     pool__iterator_bury_if_over(iterator);

@@ -191,6 +191,19 @@ static void look_no_later_than(struct pool__scheduler *scheduler, uint64_t at)
         scheduler->look_at = at;
 }
 
+/* No memory to hand out fresh items: they end here and are told so, rather than wait for what may never come. */
+static void drop_next(struct pool__scheduler *scheduler, struct pool__job *job)
+{
+    uint64_t first = job->next;
+    uint32_t count = batch_size(scheduler, job);
+
+    job->next += count;
+    pool__list_remove(&job->link);
+    pool__queue_update(scheduler, job);
+    pool__queue_drop(job, first, count, POOL_NO_MEMORY, 0, "no memory to hand it to a worker");
+}
+
+/* One batch of the job to the seat, or, where memory is short, none. False: the seat cannot take it. */
 static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__job *job, uint64_t now)
 {
     struct pool__run *run;
@@ -199,8 +212,10 @@ static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, str
     if (!scheduler->actions->can_send(scheduler->host, seat, job))
         return false;
     run = take_run(scheduler, job, seat->budget);
-    if (run == NULL)
-        return false;
+    if (run == NULL) {
+        drop_next(scheduler, job);
+        return true;
+    }
     pool__list_remove(&job->link);
     pool__queue_update(scheduler, job);
     if (!job->lone)

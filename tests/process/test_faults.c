@@ -18,7 +18,12 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#endif
 
 enum fault { NO_FAULT, MEMORY, PIPES, SOCKETS, POLLERS, WAKERS, FORKS, THREADS, FAULTS };
 
@@ -58,8 +63,10 @@ static int no(int code)
 static int (*real_pipe2)(int *, int);
 static int (*real_pipe)(int *);
 static int (*real_socketpair)(int, int, int, int *);
+#ifdef __linux__
 static int (*real_epoll_create1)(int);
 static int (*real_eventfd)(unsigned, int);
+#endif
 static pid_t (*real_fork)(void);
 static int (*real_pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
@@ -68,35 +75,30 @@ static void find_the_real_ones(void)
     REAL(real_pipe2, "pipe2");
     REAL(real_pipe, "pipe");
     REAL(real_socketpair, "socketpair");
+#ifdef __linux__
     REAL(real_epoll_create1, "epoll_create1");
     REAL(real_eventfd, "eventfd");
+#endif
     REAL(real_fork, "fork");
     REAL(real_pthread_create, "pthread_create");
 }
 
-/* Declared here, as the system's own headers do not declare all of them everywhere, nor all alike. */
-int   pipe2(int *ends, int flags);
-int   pipe(int *ends);
-int   socketpair(int domain, int type, int protocol, int *ends);
-int   epoll_create1(int flags);
-int   eventfd(unsigned value, int flags);
-pid_t fork(void);
-
-int pipe2(int *ends, int flags)
+int pipe2(int ends[2], int flags)
 {
     return fails(PIPES) ? no(EMFILE) : real_pipe2(ends, flags);
 }
 
-int pipe(int *ends)
+int pipe(int ends[2])
 {
     return fails(PIPES) ? no(EMFILE) : real_pipe(ends);
 }
 
-int socketpair(int domain, int type, int protocol, int *ends)
+int socketpair(int domain, int type, int protocol, int ends[2])
 {
     return fails(SOCKETS) ? no(EMFILE) : real_socketpair(domain, type, protocol, ends);
 }
 
+#ifdef __linux__
 int epoll_create1(int flags)
 {
     return fails(POLLERS) ? no(EMFILE) : real_epoll_create1(flags);
@@ -106,6 +108,7 @@ int eventfd(unsigned value, int flags)
 {
     return fails(WAKERS) ? no(EMFILE) : real_eventfd(value, flags);
 }
+#endif
 
 pid_t fork(void)
 {
@@ -206,7 +209,8 @@ static const char *imap(struct pool *pool)
         if (!is_status_of_fault(result->status))
             return "the status of an item of an imap";
     pool_iterator_free(iterator);
-    return status == POOL_END || is_status_of_fault(status) ? NULL : "the end of an imap";
+    /* POOL_FAILED: an item could not be taken from the source */
+    return status == POOL_END || status == POOL_FAILED || is_status_of_fault(status) ? NULL : "the end of an imap";
 }
 
 static atomic_int called;
