@@ -4,6 +4,7 @@
 #include "../support/audit.h"
 #include "../support/check.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/tasks.h"
 
 #include <pthread.h>
@@ -248,9 +249,12 @@ static void *wait_and_be_cancelled(void *argument)
 static void cancelled_while_waiting(void **state)
 {
     struct helper helpers[THREADS];
-    struct helper model = {.pool = made(pool_create(2, NULL)), .status = POOL_INVALID};
+    struct helper model = {.status = POOL_INVALID};
 
     (void)state;
+    if (UNDER_ADDRESS_SANITIZER)
+        skip(); /* it takes the stack of a cancelled thread, as unwound, for a damaged one */
+    model.pool = made(pool_create(2, NULL));
     model.future = start_gated(model.pool, 0, 77, NULL);
     start(helpers, wait_and_be_cancelled, &model);
     assert_true(counter_wait(&ground->count[0], THREADS));
