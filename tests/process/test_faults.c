@@ -27,7 +27,8 @@
 
 enum fault { NO_FAULT, MEMORY, PIPES, SOCKETS, POLLERS, WAKERS, FORKS, THREADS, FAULTS };
 
-static const char *const fault_names[FAULTS] = {"nothing", "memory", "pipes", "sockets", "pollers", "wakers", "forks", "threads"};
+static const char *const fault_names[FAULTS] = {"nothing", "memory", "pipes", "sockets",
+                                                "pollers", "wakers", "forks", "threads"};
 
 static _Atomic(enum fault) armed;
 static atomic_long         before_it;  /* calls that still work */
@@ -282,8 +283,9 @@ static bool play(enum fault fault, long nth, bool ever, unsigned flags)
     pool_destroy(pool);
     atomic_store(&armed, NO_FAULT);
     if (wrong || audit_descriptors() != descriptors)
-        fail_msg("%s, call %ld fails%s, flags %u: wrong is %s (pool_error: \"%s\")", fault_names[fault], nth, ever ? " and all after it" : "",
-                 flags, wrong ? wrong : "the number of open descriptors", pool_error());
+        fail_msg("%s, call %ld fails%s, flags %u: wrong is %s (pool_error: \"%s\")", fault_names[fault], nth,
+                 ever ? " and all after it" : "", flags, wrong ? wrong : "the number of open descriptors",
+                 pool_error());
     return atomic_load(&hit) > 0;
 }
 

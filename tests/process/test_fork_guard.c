@@ -265,7 +265,8 @@ static void *submit_all_the_time(void *argument)
     for (long i = 0; !atomic_load(submitter->stop); i++) {
         long square = 0;
         struct pool_future *future = pool_apply_async(submitter->pool, task_square, &i, sizeof i, NULL);
-        if (pool_apply(submitter->pool, task_square, &i, sizeof i, &square, sizeof square, NULL) != POOL_OK || square != i * i)
+        if (pool_apply(submitter->pool, task_square, &i, sizeof i, &square, sizeof square, NULL) != POOL_OK ||
+            square != i * i)
             submitter->failures++;
         if (pool_future_read(future, POOL_FOREVER, &square, sizeof square) != POOL_OK || square != i * i)
             submitter->failures++;
@@ -296,7 +297,8 @@ static void forked_while_threads_are_at_work(void **state)
         pid_t pid = fork();
         if (pid == 0) {
             alarm((unsigned)(10 * time_scale()));
-            bool refused = pool_apply(pool, task_nothing, NULL, 0, NULL, 0, NULL) == POOL_INVALID && pool_close(pool) == POOL_INVALID;
+            bool refused = pool_apply(pool, task_nothing, NULL, 0, NULL, 0, NULL) == POOL_INVALID &&
+                           pool_close(pool) == POOL_INVALID;
             pool_destroy(pool);
             _exit(refused ? 0 : 1);
         }

@@ -251,7 +251,8 @@ static void kill_0_stays_in_the_group(void **state)
     occupy(pool, 0, busy, 2);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         const struct pool_result *result;
-        struct pool_future *future = made(pool_apply_async(pool, task_signals_its_group, &numbers[i], sizeof numbers[i], NULL));
+        struct pool_future *future =
+            made(pool_apply_async(pool, task_signals_its_group, &numbers[i], sizeof numbers[i], NULL));
         assert_status(pool_future_get(future, POOL_FOREVER, &result), POOL_CRASHED);
         assert_int_equal(result->code, numbers[i]);
         pool_future_free(future);

@@ -204,7 +204,8 @@ static void play(enum work work, enum leave leave, bool helper, unsigned flags)
     assert_int_equal(end, leave == KILLED || leave == EXECED ? 128 + SIGKILL : leave == ABORTED ? 128 + SIGABRT : 0);
     check_all_gone();
     if (helper) {
-        assert_true(family_lives((pid_t)atomic_load(&scene->helper_pid))); /* it was forked by the program, and is none of ours */
+        assert_true(family_lives(
+            (pid_t)atomic_load(&scene->helper_pid))); /* it was forked by the program, and is none of ours */
         kill((pid_t)atomic_load(&scene->helper_pid), SIGKILL);
     }
     assert_true(audit_wait_alone(FAMILY_MS));

@@ -27,7 +27,8 @@ static unsigned long long switches_of_thread(const char *process, const char *th
     snprintf(path, sizeof path, "/proc/%s/task/%s/status", process, thread);
     FILE *file = fopen(path, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "voluntary_ctxt_switches: %llu", &number) == 1 || sscanf(line, "nonvoluntary_ctxt_switches: %llu", &number) == 1)
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &number) == 1 ||
+            sscanf(line, "nonvoluntary_ctxt_switches: %llu", &number) == 1)
             sum += number;
     if (file)
         fclose(file);

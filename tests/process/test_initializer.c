@@ -318,14 +318,17 @@ static int task_state_seat(struct pool_task *task)
 {
     const struct worker_state *own = task->state;
 
-    return own->seat == pool_worker_index() ? 0 : pool_fail(task, 1, "the state of seat %d at seat %d", own->seat, pool_worker_index());
+    return own->seat == pool_worker_index()
+               ? 0
+               : pool_fail(task, 1, "the state of seat %d at seat %d", own->seat, pool_worker_index());
 }
 
 static struct pool_options options_with_finalizer(void)
 {
     static char argument[] = "the argument";
 
-    return (struct pool_options){.initializer = init_leaves_state, .finalizer = final_counts, .initializer_arg = argument};
+    return (struct pool_options){
+        .initializer = init_leaves_state, .finalizer = final_counts, .initializer_arg = argument};
 }
 
 static void check_ends(int wanted)

@@ -106,7 +106,8 @@ static int task_produces(struct pool_task *task)
 
 static int task_consumes(struct pool_task *task)
 {
-    return is_filled(task->arg, task->size, 6) ? pool_return(task, &task->size, sizeof task->size) : pool_fail(task, 1, "other bytes");
+    return is_filled(task->arg, task->size, 6) ? pool_return(task, &task->size, sizeof task->size)
+                                               : pool_fail(task, 1, "other bytes");
 }
 
 /* One way large, the other small. */

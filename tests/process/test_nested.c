@@ -126,7 +126,8 @@ static void kept_by_the_initializer(void **state)
     struct pool *pool = made(pool_create(2, &options));
 
     (void)state;
-    assert_status(pool_map(pool, task_uses_kept, pool_items(NULL, ITEMS, 0), squares, sizeof squares[0], NULL), POOL_OK);
+    assert_status(pool_map(pool, task_uses_kept, pool_items(NULL, ITEMS, 0), squares, sizeof squares[0], NULL),
+                  POOL_OK);
     for (long i = 0; i < ITEMS; i++)
         assert_int_equal(squares[i], i * i);
     assert_status(pool_close(pool), POOL_OK);
@@ -156,7 +157,8 @@ static int task_with_busy_pool(struct pool_task *task)
 
     memcpy(&end, task->arg, sizeof end);
     struct pool *pool = pool_create(2, NULL);
-    struct pool_future *future = pool ? pool_map_async(pool, task_hangs_in_inner, pool_items(NULL, 2, 0), NULL, 0, NULL) : NULL;
+    struct pool_future *future =
+        pool ? pool_map_async(pool, task_hangs_in_inner, pool_items(NULL, 2, 0), NULL, 0, NULL) : NULL;
     if (!future || !gate_wait_arrived(&ground->gate[1], 2))
         return pool_fail(task, 1, "no busy pool: %s", pool_error());
     if (end == CRASHES)

@@ -144,14 +144,16 @@ static void unstarted_items_move(void **state)
 
     (void)state;
     occupy(pool, 0, busy, WORKERS);
-    struct pool_future *future = made(pool_map_async(pool, task_index, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
+    struct pool_future *future =
+        made(pool_map_async(pool, task_index, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
     assert_status(pool_resize(pool, 1), POOL_OK);
     gate_open(&ground->gate[0]);
     assert_status(pool_future_wait(future, POOL_FOREVER), POOL_OK);
     assert_true(pool_future_successful(future));
     for (size_t i = 0; i < ITEMS; i++) {
         assert_int_equal(out[i], i);
-        assert_int_equal(atomic_load(&ground->started[i]), i == 0 ? 1 + WORKERS : 1); /* the four count at index 0 too */
+        assert_int_equal(atomic_load(&ground->started[i]),
+                         i == 0 ? 1 + WORKERS : 1); /* the four count at index 0 too */
     }
     pool_future_free(future);
     release(busy, WORKERS);
@@ -192,7 +194,8 @@ static void while_maps_run(void **state)
     for (size_t round = 0; round < 20; round++) {
         struct pool_job job = {.chunk = chunks[round % 4]};
         ground_make();
-        assert_status(pool_map(resizing.pool, task_index, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job), POOL_OK);
+        assert_status(pool_map(resizing.pool, task_index, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job),
+                      POOL_OK);
         for (size_t i = 0; i < ITEMS; i++) {
             assert_int_equal(out[i], i);
             assert_int_equal(atomic_load(&ground->started[i]), 1);
@@ -262,7 +265,8 @@ static void then_close(void **state)
     for (unsigned size = 1; size <= 4; size++) {
         struct pool *pool = made(pool_create(2, NULL));
         ground_make();
-        struct pool_future *future = made(pool_map_async(pool, task_index, pool_items(NULL, ITEMS, 0), out, sizeof out[0], NULL));
+        struct pool_future *future =
+            made(pool_map_async(pool, task_index, pool_items(NULL, ITEMS, 0), out, sizeof out[0], NULL));
         assert_status(pool_resize(pool, size), POOL_OK);
         assert_status(pool_close(pool), POOL_OK);
         assert_status(pool_join(pool, POOL_FOREVER), POOL_OK);

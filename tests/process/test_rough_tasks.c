@@ -119,7 +119,8 @@ static void no_foreign_file_is_written(void **state)
     (void)state;
     assert_true(file >= 0);
     for (int i = 0; i < 5; i++) {
-        struct pool_future *future = made(pool_apply_async(pool, task_puts_files_in_their_place, path, sizeof path, NULL));
+        struct pool_future *future =
+            made(pool_apply_async(pool, task_puts_files_in_their_place, path, sizeof path, NULL));
         assert_status(pool_future_wait(future, POOL_FOREVER), POOL_OK);
         pool_future_free(future);
         check_usable(pool);

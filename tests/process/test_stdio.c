@@ -186,7 +186,8 @@ static void in_turn_with_the_program(void **state)
     (void)state;
     assert_int_equal(listen_to(host_prints_in_turn, NULL, &out, &err), 0);
     for (int i = 0; i < 50; i++)
-        length += (size_t)snprintf(wanted + length, sizeof wanted - length, "(host %d)<line 0 of many, and its end 0>\n", i);
+        length +=
+            (size_t)snprintf(wanted + length, sizeof wanted - length, "(host %d)<line 0 of many, and its end 0>\n", i);
     assert_string_equal(out, wanted);
     free(out);
     free(err);

@@ -44,7 +44,8 @@ static void check_rest_runs(unsigned workers, size_t chunk, const size_t *waitin
     ground_make();
     for (size_t i = 0; i < count; i++)
         let_wait(waiting[i]);
-    struct pool_future *future = made(pool_map_async(pool, task_some_wait, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
+    struct pool_future *future =
+        made(pool_map_async(pool, task_some_wait, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
     assert_true(counter_wait(&ground->count[0], ITEMS - (int)count));
     assert_true(gate_wait_arrived(&ground->gate[0], (int)count));
     assert_false(pool_future_ready(future));
@@ -107,7 +108,8 @@ static void behind_a_stopped_worker(void **state)
     struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
-    struct pool_future *future = made(pool_map_async(pool, task_tenth_stops, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
+    struct pool_future *future =
+        made(pool_map_async(pool, task_tenth_stops, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
     assert_true(counter_wait(&ground->count[0], ITEMS - 1));
     assert_true(counter_wait(&ground->count[1], 1));
     pid_t pid = (pid_t)atomic_load(&ground->count[1]);
@@ -222,7 +224,8 @@ static void large_items(void **state)
     (void)state;
     for (size_t i = 0; i < LARGE; i++)
         memset(items + i * SIZE, (int)i, SIZE);
-    struct pool_future *future = made(pool_map_async(pool, task_large, pool_items(items, LARGE, SIZE), sums, sizeof sums[0], &job));
+    struct pool_future *future =
+        made(pool_map_async(pool, task_large, pool_items(items, LARGE, SIZE), sums, sizeof sums[0], &job));
     assert_true(counter_wait(&ground->count[0], LARGE - 1));
     gate_open(&ground->gate[0]);
     assert_status(pool_future_wait(future, POOL_FOREVER), POOL_OK);
@@ -245,7 +248,8 @@ static void check_results_come(unsigned flags, bool ordered, size_t chunk)
 
     ground_make();
     let_wait(9);
-    struct pool_iterator *iterator = made((ordered ? pool_imap : pool_imap_unordered)(pool, task_some_wait, pool_items(NULL, 10, 0), &job));
+    struct pool_iterator *iterator =
+        made((ordered ? pool_imap : pool_imap_unordered)(pool, task_some_wait, pool_items(NULL, 10, 0), &job));
     for (size_t i = 0; i < 9; i++) {
         assert_status(pool_iterator_next(iterator, GATE_SECONDS * 500, &result), POOL_OK);
         assert_int_equal(result->index, i);

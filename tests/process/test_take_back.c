@@ -38,7 +38,8 @@ static int task_index_behind_gate(struct pool_task *task)
 /* Both workers stand at the gate with the first items of a map; the rest is sent in chunks or waits. */
 static struct pool_future *start_map(struct pool *pool, const struct pool_job *job, size_t *out)
 {
-    struct pool_future *future = made(pool_map_async(pool, task_index_behind_gate, pool_items(NULL, ITEMS, 0), out, sizeof *out, job));
+    struct pool_future *future =
+        made(pool_map_async(pool, task_index_behind_gate, pool_items(NULL, ITEMS, 0), out, sizeof *out, job));
 
     assert_true(gate_wait_arrived(&ground->gate[0], WORKERS));
     return future;
@@ -165,7 +166,8 @@ static void failed_map(void **state)
         struct pool_job job = {.chunk = chunks[c], .statuses = statuses};
         struct pool *pool = made(pool_create(1, NULL));
         ground_make();
-        struct pool_future *future = made(pool_map_async(pool, task_fourth_fails, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
+        struct pool_future *future =
+            made(pool_map_async(pool, task_fourth_fails, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job));
         do {
             pause_briefly();
             assert_status(pool_get_stats(pool, &stats), POOL_OK);
@@ -178,7 +180,9 @@ static void failed_map(void **state)
         assert_true(started_from(4, ITEMS) <= 1);
         assert_int_equal(started_from(5, ITEMS), 0);
         for (size_t i = 0; i < ITEMS; i++)
-            assert_status(statuses[i], i == 3 ? POOL_FAILED : atomic_load(&ground->started[i]) ? POOL_OK : POOL_CANCELLED);
+            assert_status(statuses[i], i == 3                             ? POOL_FAILED
+                                       : atomic_load(&ground->started[i]) ? POOL_OK
+                                                                          : POOL_CANCELLED);
         pool_future_free(future);
         finish(pool);
         assert_int_equal(started_from(5, ITEMS), 0);
@@ -338,7 +342,8 @@ static void freed_iterator(void **state)
     struct pool *pool = made(pool_create(WORKERS, NULL));
 
     (void)state;
-    struct pool_iterator *iterator = made(pool_imap_unordered(pool, task_index_behind_gate, pool_items(NULL, ITEMS, 0), &job));
+    struct pool_iterator *iterator =
+        made(pool_imap_unordered(pool, task_index_behind_gate, pool_items(NULL, ITEMS, 0), &job));
     assert_true(gate_wait_arrived(&ground->gate[0], WORKERS));
     pool_iterator_free(iterator);
     gate_open(&ground->gate[0]);

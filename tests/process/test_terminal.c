@@ -74,7 +74,8 @@ static int host_on_a_terminal(void *context)
     sigaction(SIGINT, &action, NULL);
     struct pool *pool = pool_create(WORKERS, NULL);
     SIDE_CHECK(pool);
-    struct pool_future *future = pool_map_async(pool, task_prints_and_waits, pool_items(NULL, WORKERS, 0), NULL, 0, NULL);
+    struct pool_future *future =
+        pool_map_async(pool, task_prints_and_waits, pool_items(NULL, WORKERS, 0), NULL, 0, NULL);
     SIDE_CHECK(future);
     SIDE_CHECK(gate_wait_arrived(&ground->gate[0], WORKERS));
     gate_open(&ground->gate[1]);

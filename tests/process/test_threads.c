@@ -50,7 +50,8 @@ static void use_apply(struct helper *helper, long value)
 {
     long square = -1;
 
-    helper->wrong += pool_apply(helper->pool, task_square, &value, sizeof value, &square, sizeof square, NULL) != POOL_OK;
+    helper->wrong +=
+        pool_apply(helper->pool, task_square, &value, sizeof value, &square, sizeof square, NULL) != POOL_OK;
     helper->wrong += square != value * value;
 }
 
@@ -84,10 +85,12 @@ static void use_map(struct helper *helper, long value)
 
     for (long i = 0; i < 30; i++)
         items[i] = value + i;
-    helper->wrong += pool_map(helper->pool, task_square, POOL_ARRAY(items), squares, sizeof squares[0], &job) != POOL_OK;
+    helper->wrong +=
+        pool_map(helper->pool, task_square, POOL_ARRAY(items), squares, sizeof squares[0], &job) != POOL_OK;
     for (long i = 0; i < 30; i++)
         helper->wrong += squares[i] != items[i] * items[i];
-    struct pool_future *future = pool_map_async(helper->pool, task_square, POOL_ARRAY(items), squares, sizeof squares[0], &job);
+    struct pool_future *future =
+        pool_map_async(helper->pool, task_square, POOL_ARRAY(items), squares, sizeof squares[0], &job);
     if (value % 2)
         pool_future_cancel(future, false);
     pool_future_free(future); /* from here on the arrays are this thread's own again */
@@ -161,7 +164,8 @@ static void *wait_for_it(void *argument)
         helper->wrong += pool_future_wait(helper->future, POOL_FOREVER) != POOL_OK;
         break;
     case 1:
-        helper->wrong += pool_future_get(helper->future, POOL_FOREVER, &result) != POOL_OK || result->size != sizeof value;
+        helper->wrong +=
+            pool_future_get(helper->future, POOL_FOREVER, &result) != POOL_OK || result->size != sizeof value;
         break;
     case 2:
         helper->wrong += pool_future_read(helper->future, POOL_FOREVER, &value, sizeof value) != POOL_OK || value != 77;
@@ -180,7 +184,8 @@ static void all_wait_for_one_future(void **state)
 
     (void)state;
     for (int round = 0; round < 20; round++) {
-        struct helper model = {.pool = made(pool_create(1, &(struct pool_options){.flags = round % 2 ? POOL_NO_THREAD : 0}))};
+        struct helper model = {
+            .pool = made(pool_create(1, &(struct pool_options){.flags = round % 2 ? POOL_NO_THREAD : 0}))};
         gate_shut(&ground->gate[0]);
         model.future = start_gated(model.pool, 0, 77, NULL);
         start(helpers, wait_for_it, &model);
@@ -200,7 +205,8 @@ static void *pull(void *argument)
     const struct pool_result *result;
     enum pool_status status;
 
-    while ((status = pool_iterator_next(helper->iterator, helper->number % 2 ? 1 : POOL_FOREVER, &result)) != POOL_END) {
+    while ((status = pool_iterator_next(helper->iterator, helper->number % 2 ? 1 : POOL_FOREVER, &result)) !=
+           POOL_END) {
         if (status == POOL_TIMEOUT)
             continue;
         helper->count++;
@@ -221,7 +227,8 @@ static void all_pull_from_one_iterator(void **state)
         struct pool_source items = pool_items(NULL, PULLED, 0);
         struct helper model = {.pool = pool};
         ground_make();
-        model.iterator = made(round % 2 ? pool_imap(pool, task_index, items, &job) : pool_imap_unordered(pool, task_index, items, &job));
+        model.iterator = made(round % 2 ? pool_imap(pool, task_index, items, &job)
+                                        : pool_imap_unordered(pool, task_index, items, &job));
         start(helpers, pull, &model);
         assert_int_equal(finish(helpers), PULLED);
         for (int i = 0; i < PULLED; i++) {

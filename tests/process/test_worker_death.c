@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum how { BY_SIGNAL, BY_EXIT, BY_EXIT_AT_ONCE, BY_NULL_POINTER, BY_ABORT, BY_THREAD_EXIT };
+enum how { BY_SIGNAL, BY_EXIT, BY_EXIT_AT_ONCE, BY_NULL_POINTER, BY_ABORT, BY_THREAD_EXIT};
 
 struct end {
     enum how how;
@@ -93,30 +93,30 @@ static void check_end(struct pool *pool, struct end end, enum pool_status status
 
 static void signals(void **state)
 {
-    static const int numbers[] = { SIGKILL, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGALRM, SIGUSR1,
-                                   SIGSYS, SIGTRAP, SIGQUIT };
+    static const int numbers[] = {SIGKILL, SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGABRT, SIGTERM, SIGINT,
+                                  SIGHUP,  SIGPIPE, SIGALRM, SIGUSR1, SIGSYS, SIGTRAP, SIGQUIT};
     struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        check_end(pool, (struct end){ .how = BY_SIGNAL, .code = numbers[i] }, POOL_CRASHED, numbers[i]);
+        check_end(pool, (struct end){.how = BY_SIGNAL, .code = numbers[i] }, POOL_CRASHED, numbers[i]);
         check_usable(pool, 2);
     }
-    check_end(pool, (struct end){ .how = BY_NULL_POINTER }, POOL_CRASHED, SIGSEGV);
-    check_end(pool, (struct end){ .how = BY_ABORT }, POOL_CRASHED, SIGABRT);
+    check_end(pool, (struct end){.how = BY_NULL_POINTER}, POOL_CRASHED, SIGSEGV);
+    check_end(pool, (struct end){.how = BY_ABORT}, POOL_CRASHED, SIGABRT);
     check_usable(pool, 4);
     pool_destroy(pool);
 }
 
 static void exits(void **state)
 {
-    static const int statuses[] = { 0, 1, 3, 99, 127, 128, 255 };
+    static const int statuses[] = { 0, 1, 3, 99, 127, 128, 255};
     struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
-        check_end(pool, (struct end){ .how = BY_EXIT, .code = statuses[i] }, POOL_EXITED, statuses[i]);
-        check_end(pool, (struct end){ .how = BY_EXIT_AT_ONCE, .code = statuses[i] }, POOL_EXITED, statuses[i]);
+        check_end(pool, (struct end){.how = BY_EXIT, .code = statuses[i] }, POOL_EXITED, statuses[i]);
+        check_end(pool, (struct end){.how = BY_EXIT_AT_ONCE, .code = statuses[i] }, POOL_EXITED, statuses[i]);
         check_usable(pool, 2);
     }
     pool_destroy(pool);
@@ -124,7 +124,7 @@ static void exits(void **state)
 
 static void blocking_calls_tell_it_too(void **state)
 {
-    struct end kill_it = { .how = BY_SIGNAL, .code = SIGKILL }, leave = { .how = BY_EXIT, .code = 7 };
+    struct end kill_it = {.how = BY_SIGNAL, .code = SIGKILL}, leave = {.how = BY_EXIT, .code = 7};
     int out = 4711;
     struct pool *pool = made(pool_create(1, NULL));
 
@@ -144,7 +144,7 @@ static void thread_exit(void **state)
 {
     (void)state;
     skip_under_thread_sanitizer();
-    struct end end = { .how = BY_THREAD_EXIT };
+    struct end end = {.how = BY_THREAD_EXIT};
     struct pool *pool = made(pool_create(1, NULL));
     enum pool_status status = pool_apply(pool, task_end, &end, sizeof end, NULL, 0, NULL);
     assert_true(status == POOL_CRASHED || status == POOL_EXITED);
@@ -155,10 +155,10 @@ static void thread_exit(void **state)
 /* One map of 100 items of which `victim` dies, everything else must be there. */
 static void check_chunk(struct pool *pool, size_t chunk, size_t victim)
 {
-    enum { ITEMS = 100 };
+    enum { ITEMS = 100};
     size_t out[ITEMS];
     enum pool_status statuses[ITEMS];
-    struct pool_job job = { .chunk = chunk, .keep_going = true, .statuses = statuses };
+    struct pool_job job = {.chunk = chunk, .keep_going = true, .statuses = statuses};
 
     ground_make();
     atomic_store(&ground->count[0], (int)victim);
@@ -174,7 +174,7 @@ static void check_chunk(struct pool *pool, size_t chunk, size_t victim)
 
 static void one_item_of_a_chunk_pays(void **state)
 {
-    static const size_t chunks[] = { 0, 1, 7, 100 }, victims[] = { 0, 37, 98, 99 };
+    static const size_t chunks[] = { 0, 1, 7, 100}, victims[] = { 0, 37, 98, 99};
 
     (void)state;
     for (unsigned workers = 1; workers <= 3; workers += 2) {
@@ -198,16 +198,17 @@ static int task_every_third_dies(struct pool_task *task)
 
 static void many_deaths_in_a_map(void **state)
 {
-    enum { ITEMS = 90 };
+    enum { ITEMS = 90};
     size_t out[ITEMS];
     enum pool_status statuses[ITEMS];
-    struct pool_job job = { .chunk = 30, .keep_going = true, .statuses = statuses };
+    struct pool_job job = {.chunk = 30, .keep_going = true, .statuses = statuses};
     struct pool *pool = made(pool_create(3, NULL));
 
     (void)state;
-    assert_status(pool_map(pool, task_every_third_dies, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job), POOL_CRASHED);
+    assert_status(pool_map(pool, task_every_third_dies, pool_items(NULL, ITEMS, 0), out, sizeof out[0], &job),
+                  POOL_CRASHED);
     for (size_t i = 0; i < ITEMS; i++) {
-        static const enum pool_status wanted[] = { POOL_OK, POOL_CRASHED, POOL_EXITED };
+        static const enum pool_status wanted[] = { POOL_OK, POOL_CRASHED, POOL_EXITED};
         assert_status(statuses[i], wanted[i % 3]);
         assert_int_equal(atomic_load(&ground->started[i]), 1);
         if (i % 3 == 0)
@@ -218,9 +219,9 @@ static void many_deaths_in_a_map(void **state)
 
 static void deaths_in_an_imap(void **state)
 {
-    enum { ITEMS = 60 };
+    enum { ITEMS = 60};
     const struct pool_result *result;
-    struct pool_job job = { .chunk = 10 };
+    struct pool_job job = {.chunk = 10};
     struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
@@ -252,16 +253,18 @@ static void deaths_in_an_imap(void **state)
 /* Without keep_going: who ran is told, who did not run is POOL_CANCELLED, and nobody is started after being told so. */
 static void map_stops_at_a_death(void **state)
 {
-    enum { ITEMS = 2000 };
+    enum { ITEMS = 2000};
     static enum pool_status statuses[ITEMS];
-    struct pool_job job = { .chunk = 500, .statuses = statuses };
+    struct pool_job job = {.chunk = 500, .statuses = statuses};
     struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
     atomic_store(&ground->count[0], 3);
     assert_status(pool_map(pool, task_one_dies, pool_items(NULL, ITEMS, 0), NULL, 0, &job), POOL_CRASHED);
     for (size_t i = 0; i < ITEMS; i++) {
-        enum pool_status wanted = i == 3 ? POOL_CRASHED : atomic_load(&ground->started[i]) == 1 ? POOL_OK : POOL_CANCELLED;
+        enum pool_status wanted = i == 3                                  ? POOL_CRASHED
+                                  : atomic_load(&ground->started[i]) == 1 ? POOL_OK
+                                                                          : POOL_CANCELLED;
         assert_true(atomic_load(&ground->started[i]) <= 1);
         assert_status(statuses[i], wanted);
     }
@@ -290,7 +293,7 @@ static void killed_while_idle(void **state)
 
 static void all_killed_while_idle(void **state)
 {
-    enum { WORKERS = 4 };
+    enum { WORKERS = 4};
     pid_t pids[WORKERS];
     struct pool *pool = made(pool_create(WORKERS, NULL));
 
@@ -310,7 +313,7 @@ static void all_killed_while_idle(void **state)
 /* Whoever kills idle workers again and again slows the pool down. But it is not broken: nothing of its own fails. */
 static void killed_while_idle_again_and_again(void **state)
 {
-    enum { WORKERS = 4 };
+    enum { WORKERS = 4};
     struct pool *pool = made(pool_create(WORKERS, NULL));
 
     (void)state;
@@ -360,9 +363,9 @@ static int task_wait_at_gate(struct pool_task *task)
 /* Several workers run; one of them is killed from outside: its item alone crashes, the others end well. */
 static void killed_from_outside(void **state)
 {
-    enum { WORKERS = 3 };
+    enum { WORKERS = 3};
     struct pool_future *futures[WORKERS];
-    pid_t pids[WORKERS] = { 0 };
+    pid_t pids[WORKERS] = { 0};
     struct pool *pool = made(pool_create(WORKERS, NULL));
     int crashed = 0;
 
@@ -394,16 +397,16 @@ static void killed_from_outside(void **state)
 /* Tasks that crash are no reason to give a pool up, however many come in a row. */
 static void poison_does_not_break_the_pool(void **state)
 {
-    enum { POISON = 200 };
+    enum { POISON = 200};
     struct end ends[POISON];
     enum pool_status statuses[POISON];
     struct pool_stats stats;
-    struct pool_job job = { .keep_going = true, .statuses = statuses };
+    struct pool_job job = {.keep_going = true, .statuses = statuses};
     struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
     for (int i = 0; i < POISON; i++)
-        ends[i] = (struct end){ .how = i % 2 ? BY_SIGNAL : BY_EXIT_AT_ONCE, .code = i % 2 ? SIGKILL : 1 };
+        ends[i] = (struct end){.how = i % 2 ? BY_SIGNAL : BY_EXIT_AT_ONCE, .code = i % 2 ? SIGKILL : 1};
     assert_status(pool_map(pool, task_end, POOL_ARRAY(ends), NULL, 0, &job), POOL_EXITED);
     for (int i = 0; i < POISON; i++)
         assert_status(statuses[i], i % 2 ? POOL_CRASHED : POOL_EXITED);
@@ -495,6 +498,6 @@ int main(void)
         PROCESS_TEST(result_prepared_and_not_given),
     };
 
-    setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,8 @@ static void killed_while_idle(void **state)
 
     (void)state;
     kill(family.zygote, SIGKILL);
-    enum pool_status status = pool_apply(family.pool, task_index, NULL, 0, NULL, 0, NULL); /* it may come before the news */
+    enum pool_status status =
+        pool_apply(family.pool, task_index, NULL, 0, NULL, 0, NULL); /* it may come before the news */
     assert_true(status == POOL_BROKEN || status == POOL_OK);
     check_dead(&family);
     /* every submission from some moment on; the news needs no call of ours to come */
@@ -188,7 +189,8 @@ static void callers_wake(void **state)
     do {
         pause_briefly();
         assert_status(pool_get_stats(family.pool, &stats), POOL_OK);
-    } while (stats.submitted < 2 * (1 + 5 + 1 + 5)); /* all of them are in: a late one would have no future to wait for */
+    } while (stats.submitted <
+             2 * (1 + 5 + 1 + 5)); /* all of them are in: a late one would have no future to wait for */
     kill(family.zygote, SIGKILL);
     for (int i = 0; i < CALLERS; i++)
         pthread_join(threads[i], NULL);

@@ -201,7 +201,8 @@ static void destroyed_during_a_call(void **state)
     stress_begin();
     for (size_t round = 0; round < rounds; round++) {
         struct destroyer destroyer = {.pool = made(pool_create(2, NULL)), .spins = dice_throw(&dice, 60000)};
-        struct pool_future *future = made(pool_map_async(destroyer.pool, task_takes_a_while, pool_items(NULL, 200, 0), NULL, 0, NULL));
+        struct pool_future *future =
+            made(pool_map_async(destroyer.pool, task_takes_a_while, pool_items(NULL, 200, 0), NULL, 0, NULL));
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, destroy_later, &destroyer), 0);
         assert_status(pool_future_wait(future, POOL_FOREVER), POOL_OK);

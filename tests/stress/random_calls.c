@@ -88,10 +88,12 @@ struct game {
 
 static struct item new_item(struct game *game)
 {
-    static const enum manner manners[] = {RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS,
-                                          RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, FAILS, CRASHES, EXITS, DAWDLES, LISTENS};
+    static const enum manner manners[] = {RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS,
+                                          RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS, RETURNS,
+                                          RETURNS, FAILS,   CRASHES, EXITS,   DAWDLES, LISTENS};
 
-    return (struct item){.place = game->next_place++ % PLACES, .manner = (uint32_t)manners[dice_throw(&game->dice, 20)]};
+    return (struct item){.place = game->next_place++ % PLACES,
+                         .manner = (uint32_t)manners[dice_throw(&game->dice, 20)]};
 }
 
 /* Does the outcome fit what the item did? `answer` is NULL where it is not known. */
@@ -188,13 +190,15 @@ static void free_single(struct single *single)
 
 static void begin_map(struct game *game, struct mapped *map)
 {
-    struct pool_job job = {.chunk = dice_throw(&game->dice, 12), .keep_going = dice_throw(&game->dice, 2), .statuses = map->statuses};
+    struct pool_job job = {
+        .chunk = dice_throw(&game->dice, 12), .keep_going = dice_throw(&game->dice, 2), .statuses = map->statuses};
 
     if (map->future)
         return;
     for (int i = 0; i < MAP_ITEMS; i++)
         map->items[i] = new_item(game);
-    map->future = made(pool_map_async(game->pool, task_plays, POOL_ARRAY(map->items), map->answers, sizeof map->answers[0], &job));
+    map->future = made(
+        pool_map_async(game->pool, task_plays, POOL_ARRAY(map->items), map->answers, sizeof map->answers[0], &job));
 }
 
 static void end_map(struct game *game, struct mapped *map)
@@ -226,7 +230,8 @@ static void begin_iterator(struct game *game, struct iterated *one)
     *one = (struct iterated){.ordered = dice_throw(&game->dice, 2)};
     for (int i = 0; i < MAP_ITEMS; i++)
         one->items[i] = new_item(game);
-    one->iterator = made((one->ordered ? pool_imap : pool_imap_unordered)(game->pool, task_plays, POOL_ARRAY(one->items), &job));
+    one->iterator =
+        made((one->ordered ? pool_imap : pool_imap_unordered)(game->pool, task_plays, POOL_ARRAY(one->items), &job));
 }
 
 static void free_iterator(struct iterated *one)
@@ -370,7 +375,8 @@ static void one_step(struct game *game)
         check_stats(game);
 }
 
-static size_t playing; /* the number of the game; that which a failure names can be played alone: PROCPOOL_GAME=number */
+static size_t
+    playing; /* the number of the game; that which a failure names can be played alone: PROCPOOL_GAME=number */
 static bool   played;  /* all of them */
 
 static int games_end(void **state)

@@ -29,8 +29,8 @@ bool family_look(pid_t pid, struct family_member *member)
     text[length] = '\0';
     /* the second field is the program's name in parentheses, and may hold anything, parentheses too */
     const char *rest = strrchr(text, ')');
-    if (!rest || sscanf(rest + 1, " %c %ld %ld %ld %*d %*d %*u %*u %*u %*u %*u %llu %llu", &state, &parent, &group, &session,
-                               &user, &system) != 6)
+    if (!rest || sscanf(rest + 1, " %c %ld %ld %ld %*d %*d %*u %*u %*u %*u %*u %llu %llu", &state, &parent, &group,
+                        &session, &user, &system) != 6)
         return false;
     *member = (struct family_member){ .pid = pid, .parent = (pid_t)parent, .group = (pid_t)group, .session = (pid_t)session,
                                       .state = state, .ticks = user + system };
