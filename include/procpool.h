@@ -69,9 +69,8 @@
  *     POOL_EXITED.
  *   - Leaving a program's main without pool_destroy() ends workers and unfinished tasks at once.
  *
- * Declared, and not yet built: pool_job.deadline_ms and retries, `kill` = true in pool_future_cancel() and
- * pool_iterator_cancel(), pool_options.arena_size with pool_arena_alloc(), and pool_trace(). This version refuses their
- * use, by POOL_INVALID (or NULL with EINVAL) and words; PROCPOOL_TRACE it does not look at.
+ * Declared, and not yet built: pool_options.arena_size with pool_arena_alloc(), and pool_trace(). This version refuses
+ * their use, by POOL_INVALID (or NULL with EINVAL) and words; PROCPOOL_TRACE it does not look at.
  */
 #ifndef PROCPOOL_H
 #define PROCPOOL_H

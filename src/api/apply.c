@@ -55,9 +55,15 @@ static void ended(struct apply *apply)
 static void finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
 {
     struct apply *apply = apply_of(job);
-    bool in_place =
-        outcome->status == POOL_OK && outcome->data == NULL && apply->out != NULL && outcome->size == apply->out_size;
+    bool in_place;
 
+    if (apply->future.cancelled) { /* that was said: a result that has made it nevertheless is nobody's */
+        pool__outcome_free(outcome);
+        outcome->status = POOL_CANCELLED;
+        outcome->code = 0;
+    }
+    in_place =
+        outcome->status == POOL_OK && outcome->data == NULL && apply->out != NULL && outcome->size == apply->out_size;
     pool__result_fill(&apply->future.result, outcome, index, true, apply->future.submitted);
     if (in_place)
         apply->future.result.data = apply->out;
@@ -163,6 +169,7 @@ static struct apply *make(struct pool *pool, pool_function *fn, size_t size, con
     if (apply == NULL)
         return NULL;
     pool__job_init(&apply->future.job, &owner, fn, size);
+    pool__job_options(&apply->future.job, job);
     apply->future.job.lone = true;
     apply->size = size;
     return apply;

@@ -96,6 +96,15 @@ enum pool_status pool__refuse(const char *call, const char *what)
     return pool__fail(POOL_INVALID, "%s: %s is not available in this version", call, what);
 }
 
+void pool__job_options(struct pool__job *job, const struct pool_job *options)
+{
+    if (options == NULL)
+        return;
+    job->chunk = options->chunk;
+    job->deadline = (uint64_t)options->deadline_ms * POOL__MS;
+    job->retries = options->retries;
+}
+
 static enum pool_status wrong(const char *call, const char *what)
 {
     errno = EINVAL;
@@ -111,10 +120,8 @@ enum pool_status pool__check_job(const struct pool_job *job, const char *call, u
     for (i = 0; i < sizeof job->reserved / sizeof job->reserved[0]; i++)
         if (job->reserved[i] != 0)
             return wrong(call, "a reserved field of the job is not zero");
-    if (job->deadline_ms != 0)
-        return job->deadline_ms < 0 ? wrong(call, "deadline_ms is below zero") : pool__refuse(call, "deadline_ms");
-    if (job->retries != 0)
-        return pool__refuse(call, "retries");
+    if (job->deadline_ms < 0)
+        return wrong(call, "deadline_ms is below zero");
     if (job->shared == NULL && job->shared_size > 0)
         return wrong(call, "shared is NULL, and shared_size is not 0");
     if (job->callback != NULL && (meaning & POOL__JOB_CALLBACK) == 0)

@@ -24,6 +24,9 @@ enum pool_status pool__check_open(struct pool *pool, const char *call);
 #define POOL__JOB_MAP      0x2u
 enum pool_status pool__check_job(const struct pool_job *job, const char *call, unsigned meaning);
 
+/* What the engine is to know of the options; NULL: the defaults. */
+void pool__job_options(struct pool__job *job, const struct pool_job *options);
+
 /* Fields that a later version will carry out: refused, never ignored. */
 enum pool_status pool__refuse(const char *call, const char *what);
 

@@ -142,7 +142,7 @@ static bool make_memory(struct pool *pool, const struct pool_options *options, u
     pool->channels = calloc(limit, sizeof *pool->channels);
     pool->scratch = malloc(POOL__SCRATCH);
     if (pool->setup == NULL || pool->channels == NULL || pool->scratch == NULL ||
-        (pool->board_taken = calloc(pool->setup->board_count, sizeof *pool->board_taken)) == NULL ||
+        (pool->boards = calloc(pool->setup->board_count, sizeof *pool->boards)) == NULL ||
         !pool__scheduler_init(&pool->scheduler, pool__engine_actions, pool, limit)) {
         errno = ENOMEM;
         return false;
@@ -281,7 +281,7 @@ static void free_parts(struct pool *pool)
     pool__poller_close(bell);
     pool__scheduler_free(&scheduler);
     free(channels);
-    free(pool->board_taken);
+    free(pool->boards);
     free(pool->scratch);
     setup_free(pool->setup);
 }

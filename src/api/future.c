@@ -8,6 +8,7 @@
 #include "api/result.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "engine/deadline.h"
 #include "engine/role.h"
 
 /* ---- life */
@@ -332,19 +333,32 @@ enum pool_status pool_wait_all(struct pool_future *const *futures, size_t count,
 
 /* ---- cancel and free */
 
+/* Either step may make it done, here and now: the drop of its last items, or a result that is read before a kill. */
+static void cancel(struct pool_future *future, bool kill)
+{
+    struct pool__scheduler *scheduler = &future->pool->scheduler;
+
+    if (pool__scheduler_withdraw(scheduler, &future->job, POOL_CANCELLED, true) > 0)
+        future->cancelled = true;
+    if (!kill || future->done)
+        return;
+    pool__deadline_kill_job(scheduler, &future->job, pool__now());
+    if (!future->done)
+        future->cancelled = true;
+}
+
 enum pool_status pool_future_cancel(struct pool_future *future, bool kill)
 {
     enum pool_status status;
+    bool was_done;
 
-    if (future != NULL && kill)
-        return pool__refuse("pool_future_cancel", "kill");
     status = pool__enter(pool_of(future), "pool_future_cancel", "future");
     if (status != POOL_OK)
         return status;
-    /* the drop of an apply's only item makes it done here and now */
-    if (!future->done && pool__scheduler_withdraw(&future->pool->scheduler, &future->job, POOL_CANCELLED, true) > 0)
-        future->cancelled = true;
-    else if (future->done || !future->cancelled) {
+    was_done = future->done;
+    if (!was_done)
+        cancel(future, kill);
+    if (was_done || !future->cancelled) {
         errno = EINVAL;
         status = pool__fail(POOL_INVALID, "pool_future_cancel: %s", future->done ? "it is done" : "it runs on");
     }

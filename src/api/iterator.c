@@ -8,6 +8,7 @@
 #include "api/call.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "engine/deadline.h"
 #include "engine/role.h"
 
 #define WINDOW_FLOOR      64u
@@ -63,10 +64,9 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
     pool__list_init(&iterator->ready);
     pool__list_init(&iterator->held);
     pool__progress_init(&iterator->progress, pool, refer, job, array ? pool__source_count(in) : 0);
-    if (job != NULL) {
-        iterator->job.chunk = job->chunk;
+    pool__job_options(&iterator->job, job);
+    if (job != NULL)
         pool__job_share(pool, &iterator->job, job->shared, job->shared_size);
-    }
     pool__hold(pool);
     pool__list_append(&pool->iterators, &iterator->reader.link);
     return iterator;
@@ -255,13 +255,13 @@ enum pool_status pool_iterator_cancel(struct pool_iterator *iterator, bool kill)
 {
     enum pool_status status;
 
-    if (iterator != NULL && kill)
-        return pool__refuse("pool_iterator_cancel", "kill");
     status = pool__enter(pool_of(iterator), "pool_iterator_cancel", "iterator");
     if (status != POOL_OK)
         return status;
     pool__iterator_end_source(iterator);
     pool__scheduler_withdraw(&iterator->pool->scheduler, &iterator->job, POOL_CANCELLED, true);
+    if (kill)
+        pool__deadline_kill_job(&iterator->pool->scheduler, &iterator->job, pool__now());
     pool__notify(iterator->pool, iterator);
     pool__settle(iterator->pool);
     pool__leave(iterator->pool);

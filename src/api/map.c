@@ -202,9 +202,9 @@ static struct map *make(struct pool *pool, pool_function *fn, const struct pool_
     map->count = map->left = pool__source_count(in);
     map->out = out_size > 0 ? out : NULL;
     map->out_size = out_size;
+    pool__job_options(&map->future.job, job);
     pool__progress_init(&map->progress, pool, refer, job, map->count);
     if (job != NULL) {
-        map->future.job.chunk = job->chunk;
         map->statuses = job->statuses;
         map->keep_going = job->keep_going;
         pool__job_share(pool, &map->future.job, job->shared, job->shared_size);

@@ -181,7 +181,9 @@ enum pool_status pool_get_stats(struct pool *pool, struct pool_stats *stats)
     stats->finished = scheduler->finished;
     stats->failed = scheduler->failed;
     stats->crashed = scheduler->crashed;
+    stats->expired = scheduler->expired;
     stats->cancelled = scheduler->cancelled;
+    stats->retried = scheduler->retried;
     stats->stolen = scheduler->stolen;
     stats->workers_started = scheduler->started;
     stats->workers_lost = scheduler->lost;

@@ -34,6 +34,14 @@ void pool__adopt_orphans(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+void pool__continue_by(int socket)
+{
+    int flags = fcntl(socket, F_GETFL);
+
+    if (flags >= 0 && fcntl(socket, F_SETOWN, getpid()) == 0 && fcntl(socket, F_SETSIG, SIGCONT) == 0)
+        fcntl(socket, F_SETFL, flags | O_ASYNC);
+}
+
 /* The pids in /proc/thread-self/children, read in pieces: "12 34 56 ". */
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)
 {
@@ -98,6 +106,11 @@ void pool__die_with_parent(pid_t parent)
 }
 void pool__adopt_orphans(void)
 {
+}
+
+void pool__continue_by(int socket)
+{
+    (void)socket;
 }
 
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)

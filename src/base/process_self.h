@@ -22,6 +22,12 @@ void pool__die_with_parent(pid_t parent);
 void pool__adopt_orphans(void);
 
 /*
+ * From now on what comes through the socket, and its hang-up, continues this process where it is stopped (Linux): the
+ * kernel sends SIGCONT, which does nothing to one that runs.
+ */
+void pool__continue_by(int socket);
+
+/*
  * Calls `each` for every child of this process that the kernel lists; for none where it cannot. Async-signal-safe, no
  * heap.
  */

@@ -422,6 +422,7 @@ static void settle_as_zygote(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     sigaction(SIGPIPE, &action, NULL);
+    pool__continue_by(self.setup->control); /* a stopped zygote could not end the workers of a dead host */
     pool__death_bell_arm(&self.setup->bell);
     pool__process_name(self.setup->name);
 }

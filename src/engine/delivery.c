@@ -130,6 +130,7 @@ static bool end_result(struct pool *pool, struct pool__seat *seat, struct pool__
     free(channel->arrival.heap); /* words that came with a refusal */
     channel->arrival.heap = NULL;
     pool__scheduler_result(&pool->scheduler, seat, &outcome, pool__now());
+    pool->restaff = pool->restaff || (seat->budget == 0 && seat->owed == 0); /* it is to leave, in time */
     return true;
 }
 

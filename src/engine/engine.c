@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "engine/callbacks.h"
+#include "engine/deadline.h"
 #include "engine/role.h"
 #include "engine/staffing.h"
 #include "engine/words.h"
@@ -115,6 +116,11 @@ static void send_kill(void *host, struct pool__seat *seat)
     pool->restaff = pool->restaff || seat->kill_unsent;
 }
 
+static void read_all(void *host, struct pool__seat *seat)
+{
+    pool__channel_drain(host, seat, channel_of(host, seat));
+}
+
 static void look_at_staging(void *host, struct pool__seat *seat)
 {
     struct pool *pool = host;
@@ -128,7 +134,7 @@ static uint32_t free_board(struct pool *pool)
 {
     uint32_t which = 0;
 
-    while (which < pool->setup->board_count && pool->board_taken[which])
+    while (which < pool->setup->board_count && pool->boards[which].taken)
         which++;
     return which;
 }
@@ -158,12 +164,33 @@ static bool spawn(void *host, struct pool__seat *seat)
         return false;
     }
     seat->board = &pool->setup->boards[board];
-    pool->board_taken[board] = true;
+    pool->boards[board].taken = true;
     return true;
 }
 
-static const struct pool__actions actions = {can_send,  send_batch, unsend_batch,   send_stop,
-                                             send_kill, spawn,      look_at_staging};
+/*
+ * A zygote that was stopped is continued: it has our socket open still, so the number is its own. A pool that ends
+ * needs no board for another worker.
+ */
+static bool abandon(void *host, struct pool__seat *seat)
+{
+    struct pool *pool = host;
+    struct pool__board_use *use = &pool->boards[seat->board - pool->setup->boards];
+
+    if (pool->zygote.control >= 0)
+        kill(pool->zygote.pid, SIGCONT);
+    if (!pool->scheduler.ending && free_board(pool) == pool->setup->board_count)
+        return false;
+    use->abandoned = true;
+    use->seat = seat->index;
+    use->life = seat->life;
+    pool__channel_close(pool, channel_of(pool, seat));
+    pool->restaff = true;
+    return true;
+}
+
+static const struct pool__actions actions = {can_send,  send_batch, unsend_batch,    send_stop, send_kill,
+                                             spawn,     look_at_staging, read_all,   abandon};
 const struct pool__actions *const pool__engine_actions = &actions;
 
 /* ---- the zygote's notices */
@@ -181,8 +208,23 @@ static void life_over(struct pool *pool, struct pool__seat *seat, const struct p
     pool__scheduler_gone(&pool->scheduler, seat, &end, now);
     pool__channel_close(pool, channel);
     pool__staffing_left(&pool->scheduler, seat, &end, now);
-    pool->board_taken[board] = false;
+    pool->boards[board].taken = false;
     pool->restaff = true;
+}
+
+/* The end of a life that nobody waited for any more: its board is free. */
+static void abandoned_life_over(struct pool *pool, uint32_t seat, uint32_t life)
+{
+    size_t i;
+
+    for (i = 0; i < pool->setup->board_count; i++) {
+        struct pool__board_use *use = &pool->boards[i];
+
+        if (!use->abandoned || use->seat != seat || use->life != life)
+            continue;
+        use->taken = use->abandoned = false;
+        pool->restaff = true;
+    }
 }
 
 static void set_last_failure(struct pool *pool, int code, const char *words)
@@ -208,7 +250,7 @@ static void note_bad_start(struct pool *pool, const struct pool__seat *seat, int
 
 static void exited(struct pool *pool, struct pool__seat *seat, int status)
 {
-    struct pool__death death = {true, status, false};
+    struct pool__death death = {true, status, false, false};
 
     pool__channel_drain(pool, seat, channel_of(pool, seat));
     note_bad_start(pool, seat, status);
@@ -217,7 +259,7 @@ static void exited(struct pool *pool, struct pool__seat *seat, int status)
 
 static void spawn_failed(struct pool *pool, struct pool__seat *seat, int code)
 {
-    struct pool__death death = {false, 0, false};
+    struct pool__death death = {false, 0, false, false};
 
     set_last_failure(pool, code, strerror(code));
     if (pool->creating)
@@ -229,8 +271,11 @@ static void handle_notice(struct pool *pool, const struct pool__message *notice)
 {
     struct pool__seat *seat = seat_of(pool, ((uint64_t)notice->seat + 1) << 32 | notice->life);
 
-    if (seat == NULL)
+    if (seat == NULL) {
+        if (notice->kind == POOL__EXITED || notice->kind == POOL__SPAWN_FAILED)
+            abandoned_life_over(pool, notice->seat, notice->life);
         return;
+    }
     if (pool->creating)
         pool__notify(pool, pool); /* pool_create() waits for each */
     switch (notice->kind) {
@@ -269,7 +314,7 @@ static void kill_orphans(struct pool *pool)
 
 static void zygote_gone(struct pool *pool)
 {
-    struct pool__death death = {false, 0, false};
+    struct pool__death death = {false, 0, false, false};
     bool expected = pool->zygote.quitting;
     unsigned i;
 
@@ -364,6 +409,7 @@ void pool__settle(struct pool *pool)
     if (atomic_load(&pool->stop_asked) && !pool->stopped)
         pool__end_by_stop(pool);
     pool__scheduler_look(&pool->scheduler, now);
+    pool__deadline_check(&pool->scheduler, now);
     pool__scheduler_dispatch(&pool->scheduler, now);
     if (pool->restaff || pool->scheduler.ending || now >= pool->scheduler.staff_at) {
         pool->restaff = false;
@@ -377,9 +423,12 @@ void pool__settle(struct pool *pool)
 
 uint64_t pool__next_timer(const struct pool *pool, bool all)
 {
-    uint64_t next = pool->scheduler.staff_at;
+    const struct pool__scheduler *scheduler = &pool->scheduler;
 
-    return all && pool->scheduler.owed > 0 ? pool__earlier(next, pool->scheduler.look_at) : next;
+    if (scheduler->owed == 0)
+        return scheduler->staff_at;
+    return pool__earlier(pool__earlier(scheduler->staff_at, scheduler->check_at),
+                         all ? scheduler->look_at : POOL__NEVER);
 }
 
 void pool__release_job(struct pool *pool, struct pool__job *job)

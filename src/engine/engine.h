@@ -27,6 +27,13 @@
 struct pool__waiter;
 struct pool__call;
 
+/* Who has a board. */
+struct pool__board_use {
+    bool taken;
+    bool abandoned; /* by a life that is no seat's any more, and whose end is not told: */
+    uint32_t seat, life;
+};
+
 /* What is freed when the lock is let go: see pool__bury(). First member of its holder. */
 struct pool__grave {
     struct pool__grave *next;
@@ -51,7 +58,7 @@ struct pool {
     /* ---- all below is guarded by it */
     struct pool__scheduler scheduler;
     struct pool__channel *channels; /* one a seat */
-    bool *board_taken;              /* one a board */
+    struct pool__board_use *boards; /* one a board */
     struct pool__zygote_link zygote;
     unsigned char *scratch; /* where results are read to, POOL__SCRATCH bytes */
     uint64_t next_shared_id;
@@ -134,8 +141,8 @@ void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size
 void pool__settle(struct pool *pool);
 
 /*
- * The next moment at which pool__settle() has something to do: hard timers, and where `all` the soft ones of rules 6
- * and 10 too.
+ * The next moment at which pool__settle() has something to do: hard timers (staffing, deadlines), and where `all` the
+ * soft ones of rules 6 and 10 too.
  */
 uint64_t pool__next_timer(const struct pool *pool, bool all);
 

@@ -24,6 +24,7 @@ struct pool__outcome {
     const char *why; /* what the engine knows besides status and code, or NULL; of static storage */
     pid_t worker;
     unsigned attempts;
+    uint64_t deadline; /* ns; the one that passed, with POOL_EXPIRED */
     uint64_t start; /* ns; 0: never started */
     uint64_t run;
 };
@@ -65,8 +66,11 @@ struct pool__job {
     const void *shared; /* pool_job.shared, or NULL */
     size_t shared_size;
     uint64_t shared_id; /* 0: none */
+    uint64_t deadline;  /* ns that one item may run; 0: no end */
+    unsigned retries;   /* how often an item is run again after a death */
     bool lone;          /* one item, an apply */
     bool cancel_asked;  /* what runs of it was asked to stop: a failure then is POOL_CANCELLED */
+    bool kill_asked;    /* what runs of it is killed: what does not end with a result is POOL_CANCELLED */
     bool withdrawn;     /* nothing of it is given out any more: what comes back is dropped */
     enum pool_status withdrawn_as;
     uint64_t next, end; /* fresh items [next, end) */

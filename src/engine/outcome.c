@@ -1,4 +1,5 @@
 /* outcome - how items end: by a result, or by the death of their worker, and who is to blame for that. */
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -22,32 +23,42 @@ static void count_outcome(struct pool__scheduler *scheduler, const struct pool__
     scheduler->run_ns += outcome->run;
     scheduler->failed += outcome->status == POOL_FAILED;
     scheduler->crashed += outcome->status == POOL_CRASHED || outcome->status == POOL_EXITED;
+    scheduler->expired += outcome->status == POOL_EXPIRED;
     scheduler->cancelled += outcome->status == POOL_CANCELLED;
 }
 
-/* The next item of a batch has its outcome: struck off the table, then told. */
-static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
-                    struct pool__outcome *outcome)
+/* The next item of a batch is struck off the table: its index. */
+static uint64_t strike_off(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch)
 {
     struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-    struct pool__job *job = run->job;
     uint64_t index = run->first + run->done++;
 
     seat->owed--;
     scheduler->owed--;
-    job->in_flight--;
+    run->job->in_flight--;
     run->suspicion = 0; /* another item is first now */
-    outcome->attempts = run->attempt;
-    outcome->worker = seat->pid;
-    if (outcome->status == POOL_FAILED && job->cancel_asked)
-        outcome->status = POOL_CANCELLED;
-    count_outcome(scheduler, outcome);
     if (run->done == run->count) {
         scheduler->actions->unsend(scheduler->host, seat, batch);
         pool__seat_release(seat, batch);
         pool__run_free(run);
     }
-    job->owner->finished(job, index, outcome);
+    return index;
+}
+
+/* The next item of a batch has its outcome: struck off, then told. */
+static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
+                    struct pool__outcome *outcome)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    struct pool__job *job = run->job;
+
+    outcome->attempts = run->attempt;
+    outcome->worker = seat->pid;
+    outcome->deadline = job->deadline;
+    if ((job->cancel_asked && outcome->status == POOL_FAILED) || (job->kill_asked && outcome->status != POOL_OK))
+        outcome->status = POOL_CANCELLED;
+    count_outcome(scheduler, outcome);
+    job->owner->finished(job, strike_off(scheduler, seat, batch), outcome);
 }
 
 void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome,
@@ -86,12 +97,36 @@ bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__sea
 
 /* ---- a death */
 
+/* By its own end, or by ours: an end of its own that came before the kill is told as what it was. */
+static bool ended_by_deadline(const struct pool__seat *seat, const struct pool__death *death)
+{
+    return seat->reason == POOL__KILL_DEADLINE &&
+           (!death->known || (WIFSIGNALED(death->status) && WTERMSIG(death->status) == SIGKILL));
+}
+
+/* How long it ran, by its worker's word where that can be. */
+static void note_times(struct pool__outcome *outcome, const struct pool__seat *seat, uint64_t now)
+{
+    uint64_t start = atomic_load_explicit(&seat->board->started, memory_order_relaxed);
+
+    outcome->start = start == 0 || start > now ? now : start;
+    outcome->run = now - outcome->start;
+}
+
 static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, const struct pool__death *death,
-                  bool running)
+                  bool running, uint64_t now)
 {
     memset(outcome, 0, sizeof *outcome);
     outcome->status = POOL_CRASHED;
-    if (!death->known) {
+    if (running)
+        note_times(outcome, seat, now);
+    if (running && ended_by_deadline(seat, death)) {
+        outcome->status = POOL_EXPIRED;
+        return;
+    }
+    if (death->abandoned) {
+        outcome->why = "its worker was killed, and is held by the system";
+    } else if (!death->known) {
         outcome->why = "its worker is gone, with the helper process that knew how it ended";
     } else if (WIFSIGNALED(death->status)) {
         outcome->code = WTERMSIG(death->status);
@@ -109,17 +144,45 @@ static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, 
  * An item that is first in line at death after death has some part in them, though it never ran (too large to
  * receive, most often). True: it is CRASHED now.
  */
-static bool suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death)
+static bool suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
+                    uint64_t now)
 {
     struct pool__run *run = pool__seat_head(seat);
     struct pool__outcome outcome;
 
     if (++run->suspicion < SUSPICIOUS_DEATHS)
         return false;
-    blame(&outcome, seat, death, false);
+    blame(&outcome, seat, death, false, now);
     outcome.status = POOL_CRASHED;
     outcome.why = "its workers died before it could start";
     resolve(scheduler, seat, seat->head, &outcome);
+    return true;
+}
+
+/*
+ * Where the job asked for it, the next item of a batch is run again, by another worker: the one that ran it is gone.
+ * False: it is not, and has its outcome.
+ */
+static bool retry(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
+                  const struct pool__outcome *outcome)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    struct pool__job *job = run->job;
+    unsigned attempt = run->attempt;
+    uint64_t index = run->first + run->done;
+    struct pool__run *again = NULL;
+
+    if (attempt > job->retries || job->withdrawn || scheduler->aborted ||
+        (outcome->status != POOL_CRASHED && outcome->status != POOL_EXITED && outcome->status != POOL_EXPIRED))
+        return false;
+    if (!job->lone && (again = pool__run_make(job, index, 1)) == NULL)
+        return false;
+    strike_off(scheduler, seat, batch);
+    if (job->lone)
+        again = pool__run_make(job, index, 1); /* the same memory: the old one must be struck off first */
+    again->attempt = attempt + 1;
+    scheduler->retried++;
+    pool__queue_give_back(scheduler, again);
     return true;
 }
 
@@ -139,31 +202,44 @@ static void return_rest(struct pool__scheduler *scheduler, struct pool__seat *se
     pool__queue_give_back(scheduler, run);
 }
 
+/*
+ * The items of a batch that the death has lost. Of a life that is not known to be over nothing is given to another
+ * worker, nor run again: it might start yet.
+ */
+static bool lose_items(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
+                       const struct pool__death *death, uint64_t now)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    struct pool__verdict verdict = {0, false};
+    uint32_t lost, i;
+
+    if (run == NULL)
+        return false;
+    verdict = pool__seat_judge(seat, batch);
+    lost = death->abandoned ? run->count - run->done : verdict.lost;
+    for (i = 1; i <= lost; i++) {
+        struct pool__outcome outcome;
+
+        blame(&outcome, seat, death, verdict.running && i == verdict.lost, now);
+        if (death->abandoned || !retry(scheduler, seat, batch, &outcome))
+            resolve(scheduler, seat, batch, &outcome);
+    }
+    return lost > 0;
+}
+
 void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
                           uint64_t now)
 {
     bool anything_ran = pool__seat_is_marked(seat);
     uint32_t batch;
 
-    (void)now;
     pool__list_remove(&seat->link);
     seat->started_any = seat->started_any || anything_ran;
-    for (batch = seat->head; batch != seat->sent + 1; batch++) {
-        struct pool__verdict verdict = {0, false};
-
-        if (seat->flight[batch % POOL__FLIGHT] != NULL)
-            verdict = pool__seat_judge(seat, batch);
-        for (; verdict.lost > 0; verdict.lost--) {
-            struct pool__outcome outcome;
-
-            anything_ran = true;
-            blame(&outcome, seat, death, verdict.running && verdict.lost == 1);
-            resolve(scheduler, seat, batch, &outcome);
-        }
-    }
-    if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && seat->reason == POOL__KILL_NONE &&
-        !death->announced)
-        suspect(scheduler, seat, death);
+    for (batch = seat->head; batch != seat->sent + 1; batch++)
+        anything_ran = lose_items(scheduler, seat, batch, death, now) || anything_ran;
+    if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && !death->announced &&
+        (seat->reason == POOL__KILL_NONE || seat->reason == POOL__KILL_STUCK))
+        suspect(scheduler, seat, death, now);
     /* from the last to the first, each to the front: so they keep their order */
     for (batch = seat->sent; seat->owed > 0; batch--)
         if (seat->flight[batch % POOL__FLIGHT] != NULL)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "data/wire.h"
+#include "engine/deadline.h"
 #include "engine/queue.h"
 
 /* ns of work that a batch of cheap items is made to hold; what is not started can be taken back */
@@ -28,7 +29,7 @@ bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__
     scheduler->actions = actions;
     scheduler->host = host;
     scheduler->limit = scheduler->span = limit;
-    scheduler->look_at = scheduler->staff_at = POOL__NEVER;
+    scheduler->look_at = scheduler->staff_at = scheduler->check_at = POOL__NEVER;
     pool__list_init(&scheduler->lone);
     pool__list_init(&scheduler->bulk);
     pool__list_init(&scheduler->idle);
@@ -222,6 +223,7 @@ static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, str
         job->last_batch = run->count;
     batch = pool__seat_add(seat, run, now);
     scheduler->owed += run->count;
+    pool__deadline_note(scheduler, seat, job, now);
     look_no_later_than(scheduler, now + (seat->owed > 1 ? POOL__LOOK_AFTER : POOL__STEAL_AFTER));
     scheduler->actions->send(scheduler->host, seat, batch, run);
     return true;

@@ -5,12 +5,13 @@
  * A pure state machine: events and the time come in, actions go out through struct pool__actions; no system call, no
  * lock, no clock. It reads and writes boards, which are memory. So the code that ships runs under exhaustive search
  * and simulation (tests/unit). All calls are made under the pool's lock; `now` is the time of the event. One machine
- * in five files:
+ * in six files:
  *
  *   scheduler.c   which seat gets how many items of which job; silent seats
  *   queue.c       jobs that wait, and the runs of items that they are given out in
  *   take_back.c   items come back from workers: stealing, withdrawing, the end
  *   outcome.c     results, and what is judged after a death
+ *   deadline.c    when a worker is killed for what it runs
  *   staffing.c    when workers are started and ended
  */
 #ifndef POOL__SCHEDULER_H
@@ -20,7 +21,7 @@
 
 #define POOL__LOOK_AFTER (2 * UINT64_C(1000000)) /* ns of silence, rule 6 */
 
-/* What is asked for. None may call back into the scheduler, save `look`, which may deliver results. */
+/* What is asked for. None may call back into the scheduler, save `look` and `read`, which may deliver results. */
 struct pool__actions {
     /* Is there room in the seat's channel for a batch of this job? */
     bool (*can_send)(void *host, const struct pool__seat *seat, const struct pool__job *job);
@@ -37,6 +38,13 @@ struct pool__actions {
     bool (*spawn)(void *host, struct pool__seat *seat);
     /* Reads what the seat has staged and not sent, and tells it to hurry (rule 6). */
     void (*look)(void *host, struct pool__seat *seat);
+    /* Reads all that the seat has sent and staged by now. */
+    void (*read)(void *host, struct pool__seat *seat);
+    /*
+     * The seat is DYING and its end is not told in time. Once its items are told: may another worker be started in its
+     * place? Then its life is no longer the seat's. False: there is no room for one more.
+     */
+    bool (*abandon)(void *host, struct pool__seat *seat);
 };
 
 /* How a life ended. */
@@ -44,6 +52,7 @@ struct pool__death {
     bool known;     /* a wait status is there; false: it never came to be, or the zygote is gone */
     int status;     /* the wait status, where known */
     bool announced; /* it had said LEAVING */
+    bool abandoned; /* it was killed, and the kernel keeps it: it is not known to be over */
 };
 
 struct pool__scheduler {
@@ -59,7 +68,8 @@ struct pool__scheduler {
     uint64_t owed;           /* items with workers, without an outcome */
     uint64_t lone_ns;        /* measured time of lone items, 0: not known yet */
     uint64_t look_at;        /* soft timer: when some seat may have to be looked at; not later than that */
-    uint64_t finished, failed, crashed, cancelled, stolen, run_ns; /* statistics, ever */
+    uint64_t check_at;       /* hard timer: when some seat's running item may have passed its deadline */
+    uint64_t finished, failed, crashed, expired, cancelled, retried, stolen, run_ns; /* statistics, ever */
 
     /* staffing.c */
     unsigned size;     /* workers wanted, on seats [0, size) */

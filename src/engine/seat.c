@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 static const bool may_become[5][5] = {
     [POOL__SEAT_EMPTY] = {[POOL__SEAT_STARTING] = true},
     [POOL__SEAT_STARTING] =
@@ -37,6 +39,11 @@ void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64
     seat->spawned = seat->kill_unsent = seat->was_ready = seat->started_any = false;
     seat->heard = now;
     seat->looks = 0;
+    seat->check_at = POOL__NEVER;
+    memset(&seat->sighted, 0, sizeof seat->sighted);
+    memset(&seat->excused, 0, sizeof seat->excused);
+    seat->sighted_at = now;
+    seat->abandoned = false;
 }
 
 bool pool__seat_has_entry(const struct pool__seat *seat)
@@ -119,14 +126,22 @@ bool pool__seat_is_marked(const struct pool__seat *seat)
  * A mark outlives its item's outcome for a moment, where the result was taken from the board or went straight into
  * the pipe.
  */
-bool pool__seat_is_running(const struct pool__seat *seat)
+struct pool__run *pool__seat_running(const struct pool__seat *seat, struct pool__place *place)
 {
-    struct pool__place place = pool__board_running(seat->board);
     const struct pool__run *head = pool__seat_head(seat);
 
-    if (place.mark != POOL__MARK_RUN || head == NULL || !is_in_flight(seat, place))
-        return false;
-    return place.batch > seat->head || (place.batch == seat->head && place.offset >= head->done);
+    *place = pool__board_running(seat->board);
+    if (place->mark != POOL__MARK_RUN || head == NULL || !is_in_flight(seat, *place) || place->batch < seat->head ||
+        (place->batch == seat->head && place->offset < head->done))
+        return NULL;
+    return seat->flight[place->batch % POOL__FLIGHT];
+}
+
+bool pool__seat_is_running(const struct pool__seat *seat)
+{
+    struct pool__place place;
+
+    return pool__seat_running(seat, &place) != NULL;
 }
 
 uint64_t pool__seat_patience_ends(const struct pool__seat *seat)

@@ -26,6 +26,9 @@ enum pool__kill_reason {
     POOL__KILL_NONSENSE, /* it sent or left what no worker of ours does (inv. 8) */
     POOL__KILL_START,    /* its initializer took too long */
     POOL__KILL_STOP,     /* it did not end in time after STOP */
+    POOL__KILL_DEADLINE, /* what it runs has passed its deadline */
+    POOL__KILL_CANCEL,   /* what it runs was cancelled */
+    POOL__KILL_STUCK,    /* it has work, does not begin it, and gives no sign of life */
     POOL__KILL_TERMINATE
 };
 
@@ -51,6 +54,12 @@ struct pool__seat {
     /* when it last gave a sign of life, or was sent something while it owed no more than one item */
     uint64_t heard;
     unsigned looks; /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
+    /* deadlines (deadline.c) */
+    uint64_t check_at;          /* when what it runs is to be looked at; NEVER: nothing it has is limited */
+    struct pool__place sighted; /* the item that was seen running, */
+    uint64_t sighted_at;        /* and when first */
+    struct pool__place excused; /* the item whose deadline passed while this process was stopped: only once */
+    bool abandoned;             /* DYING for too long: its items have been told, its end has not */
 };
 
 bool pool__seat_may_become(enum pool__seat_state from, enum pool__seat_state to);
@@ -79,6 +88,9 @@ uint32_t pool__seat_take_back(struct pool__seat *seat, uint32_t batch, uint32_t 
 
 /* Is the worker in a task function now, whose outcome is owed? By its board. */
 bool pool__seat_is_running(const struct pool__seat *seat);
+
+/* The item that it is in, and the run that holds it; NULL: none whose outcome is owed. */
+struct pool__run *pool__seat_running(const struct pool__seat *seat, struct pool__place *place);
 
 /* Is it in a task function, owed or not? */
 bool pool__seat_is_marked(const struct pool__seat *seat);

@@ -11,6 +11,8 @@
 #define HOPELESS     10u
 #define READY_COUNTS (10000 * POOL__MS) /* how long one READY worker speaks for the others */
 #define TRY_AGAIN    POOL__MS           /* after a spawn that could not be asked for */
+#define DYING_TIME   (200 * POOL__MS)   /* from the kill until the items are told without having heard of the end, */
+#define LAST_DYING   (1000 * POOL__MS)  /* and the same in a pool that ends, where many die at once */
 
 static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at)
 {
@@ -62,6 +64,7 @@ void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat
     enter(scheduler, seat, POOL__SEAT_DYING, now);
     seat->reason = reason;
     scheduler->actions->kill(scheduler->host, seat);
+    staff_no_later_than(scheduler, now + DYING_TIME);
 }
 
 static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
@@ -90,6 +93,42 @@ static void retire(struct pool__scheduler *scheduler, struct pool__seat *seat, u
     stop(scheduler, seat, now);
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* True once `limit` ns have passed since `since`; until then the timer is set. */
+static bool is_due(struct pool__scheduler *scheduler, uint64_t since, uint64_t limit, uint64_t now)
+{
+    if (now >= since + limit)
+        return true;
+    staff_no_later_than(scheduler, since + limit);
+    return false;
+}
+
+/*
+ * SIGKILL is on its way to it, or was, and nothing has been heard: a process in a debugger's hands or in the middle
+ * of the system's, or a zygote that is stopped. Nobody waits for that any longer than this.
+ */
+static void adjust_dying(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    struct pool__death unknown = {false, 0, false, true};
+
+    if (seat->kill_unsent)
+        staff_no_later_than(scheduler, now + TRY_AGAIN);
+    if (!is_due(scheduler, seat->since, scheduler->ending ? LAST_DYING : DYING_TIME, now))
+        return;
+    if (!seat->abandoned) {
+        scheduler->actions->read(scheduler->host, seat);
+        pool__scheduler_empty_seat(scheduler, seat);
+        pool__scheduler_gone(scheduler, seat, &unknown, now);
+        seat->abandoned = true;
+    }
+    if (scheduler->actions->abandon(scheduler->host, seat))
+        pool__staffing_left(scheduler, seat, &unknown, now);
+}
+
 static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
 {
     bool wanted = worker_wanted(scheduler, seat);
@@ -102,27 +141,22 @@ static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *se
     case POOL__SEAT_STARTING:
         if (!wanted)
             stop(scheduler, seat, now);
-        else if (now >= seat->since + scheduler->start_timeout)
+        else if (is_due(scheduler, seat->since, scheduler->start_timeout, now))
             pool__staffing_condemn(scheduler, seat, POOL__KILL_START, now);
-        else
-            staff_no_later_than(scheduler, seat->since + scheduler->start_timeout);
         break;
     case POOL__SEAT_READY:
         if (!wanted && (seat->index >= scheduler->size || seat->owed == 0))
             retire(scheduler, seat, now);
+        else if (seat->budget == 0 && seat->owed == 0 && is_due(scheduler, seat->heard, scheduler->stop_timeout, now))
+            pool__staffing_condemn(scheduler, seat, POOL__KILL_STOP, now); /* it was to leave by itself */
         break;
     case POOL__SEAT_LEAVING:
-        if (seat->owed > 0)
-            break; /* its task may take what time it wants; the clock starts when the last outcome is here */
-        if (now >= (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout)
+        /* its task may take what time it wants; the clock starts when the last outcome is here */
+        if (seat->owed == 0 && is_due(scheduler, later(seat->heard, seat->since), scheduler->stop_timeout, now))
             pool__staffing_condemn(scheduler, seat, POOL__KILL_STOP, now);
-        else
-            staff_no_later_than(scheduler,
-                                (seat->heard > seat->since ? seat->heard : seat->since) + scheduler->stop_timeout);
         break;
     case POOL__SEAT_DYING:
-        if (seat->kill_unsent)
-            staff_no_later_than(scheduler, now + TRY_AGAIN);
+        adjust_dying(scheduler, seat, now);
         break;
     }
 }
@@ -207,8 +241,9 @@ static bool was_killed(const struct pool__scheduler *scheduler, const struct poo
 void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
                          uint64_t now)
 {
-    bool ours = seat->reason == POOL__KILL_STOP || seat->reason == POOL__KILL_TERMINATE || death->announced ||
-                seat->state == POOL__SEAT_LEAVING;
+    bool ours = (seat->reason != POOL__KILL_NONE && seat->reason != POOL__KILL_START &&
+                 seat->reason != POOL__KILL_NONSENSE) ||
+                death->announced || seat->state == POOL__SEAT_LEAVING;
 
     if (seat->was_ready && !death->announced)
         scheduler->lost++;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
+
 static const struct {
     int number;
     const char *name;
@@ -70,6 +72,10 @@ static void what_happened(const struct pool__outcome *outcome, char words[POOL__
     case POOL_EXITED:
         snprintf(words, POOL__ENDING_ROOM, "the task ended its worker %ld with exit status %d", (long)outcome->worker,
                  outcome->code);
+        break;
+    case POOL_EXPIRED:
+        snprintf(words, POOL__ENDING_ROOM, "its deadline of %llu ms passed, and its worker %ld was killed",
+                 (unsigned long long)(outcome->deadline / POOL__MS), (long)outcome->worker);
         break;
     case POOL_CANCELLED:
         snprintf(words, POOL__ENDING_ROOM, "cancelled");

@@ -27,7 +27,9 @@ struct bench {
     struct bench_send sends[BENCH_SENDS];
     unsigned send_count;
     unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS], unsends[BENCH_SEATS];
-    bool full[BENCH_SEATS], refuses;
+    unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS];
+    void (*on_read)(struct bench *bench, unsigned seat); /* what a read finds */
+    bool full[BENCH_SEATS], refuses, spare_board;
     uint64_t now;
 };
 
@@ -116,6 +118,23 @@ static inline void bench_stop(void *host, struct pool__seat *seat) { ((struct be
 static inline void bench_kill(void *host, struct pool__seat *seat) { ((struct bench *)host)->kills[seat->index]++; }
 static inline void bench_look(void *host, struct pool__seat *seat) { ((struct bench *)host)->looks[seat->index]++; }
 
+static inline void bench_read(void *host, struct pool__seat *seat)
+{
+    struct bench *bench = host;
+
+    bench->reads[seat->index]++;
+    if (bench->on_read != NULL)
+        bench->on_read(bench, seat->index);
+}
+
+static inline bool bench_abandon(void *host, struct pool__seat *seat)
+{
+    struct bench *bench = host;
+
+    bench->abandons[seat->index]++;
+    return bench->spare_board;
+}
+
 static inline bool bench_spawn(void *host, struct pool__seat *seat)
 {
     struct bench *bench = host;
@@ -135,8 +154,8 @@ static inline void bench_unsend(void *host, struct pool__seat *seat, uint32_t ba
     ((struct bench *)host)->unsends[seat->index]++;
 }
 
-static const struct pool__actions bench_actions = {bench_can_send, bench_send,  bench_unsend, bench_stop,
-                                                   bench_kill,     bench_spawn, bench_look};
+static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_unsend, bench_stop,   bench_kill,
+                                                   bench_spawn,    bench_look, bench_read,   bench_abandon};
 
 /* ---- events */
 
@@ -220,7 +239,7 @@ static inline bool bench_left(struct bench *bench, unsigned index, uint32_t batc
 
 static inline void bench_death(struct bench *bench, unsigned index, int status, bool announced)
 {
-    struct pool__death death = {true, status, announced};
+    struct pool__death death = {true, status, announced, false};
 
     pool__scheduler_gone(&bench->scheduler, bench_seat(bench, index), &death, bench->now);
     pool__staffing_left(&bench->scheduler, bench_seat(bench, index), &death, bench->now);

@@ -333,7 +333,21 @@ static inline void world_unsend(void *host, struct pool__seat *seat, uint32_t ba
     (void)batch;
 }
 
-static const struct pool__actions world_actions = {world_can_send, world_send,  world_unsend, world_stop,
-                                                   world_kill,     world_spawn, world_look};
+static inline void world_read(void *host, struct pool__seat *seat)
+{
+    struct world *world = host;
+
+    deliver_until(world, seat, worker_at(world, seat)->staged);
+}
+
+static inline bool world_give_up_seat(void *host, struct pool__seat *seat)
+{
+    (void)host;
+    (void)seat;
+    return false;
+}
+
+static const struct pool__actions world_actions = {world_can_send, world_send, world_unsend, world_stop,   world_kill,
+                                                   world_spawn,    world_look, world_read,   world_give_up_seat};
 
 #endif

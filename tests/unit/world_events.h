@@ -62,7 +62,7 @@ static inline uint64_t next_timer(const struct world *world)
 static inline void life_over(struct world *world, struct pool__seat *seat)
 {
     struct sim_worker *worker = worker_at(world, seat);
-    struct pool__death death = {true, worker->status, false};
+    struct pool__death death = {true, worker->status, false, false};
 
     deliver_until(world, seat, worker->piped);
     deliver_until(world, seat, worker->staged);
