@@ -62,7 +62,9 @@
  *     later they do not have. A pointer in an argument or result means something only into older memory or into the
  *     arena. Make pools early: before threads, before memory fills.
  *   - Workers lead process groups of their own (^C reaches this process alone), read end-of-file from stdin, start with
- *     default signal actions and an empty mask, have their stdout flushed after each task; rand() goes alike in all.
+ *     an empty mask and default signal actions (but for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT and SIGSYS, whose
+ *     handler keeps what is known of the crash and then lets it end the worker as ever), have their stdout flushed
+ *     after each task; rand() goes alike in all.
  *   - Workers and their helper process hold the descriptors that the program had open. In a task, a wait for any child
  *     may return a stranger (a grandchild that lost its parent).
  *   - A task function is not left by longjmp, pthread_exit or a C++ exception: its worker ends, POOL_CRASHED or
@@ -318,8 +320,8 @@ struct pool_result {
     size_t      index;    /* the item's place in its map or imap */
     const void *data;     /* the result's bytes, aligned for any type */
     size_t      size;
-    const char *message;  /* one or more lines for a person: what failed, where, the crash's address and calls;
-                             "" with POOL_OK */
+    const char *message;  /* one or more lines for a person: what failed, where, the crash's address and calls (where
+                             the program is stripped: file+0x1234, as addr2line takes it); "" with POOL_OK */
     pid_t       worker;   /* the process that ran it; 0 where none did */
     unsigned    attempts;
     uint64_t    wait_ns;  /* from submission to start */

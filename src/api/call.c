@@ -38,6 +38,7 @@ enum pool_status pool__enter(struct pool *pool, const char *call, const char *ob
     cancellation_off();
     pool__lock(pool);
     pool->calls++;
+    pool->calls_ever++;
     if (atomic_load(&pool->stop_asked) && !pool->stopped)
         pool__settle(pool);
     return POOL_OK;

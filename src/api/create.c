@@ -10,8 +10,11 @@
 #include "base/cpu_count.h"
 #include "base/descriptor.h"
 #include "base/error.h"
+#include "base/fault.h"
+#include "base/oom_counter.h"
 #include "base/shared_pages.h"
 #include "engine/callbacks.h"
+#include "engine/loss.h"
 #include "engine/role.h"
 #include "engine/staffing.h"
 
@@ -97,15 +100,22 @@ static struct pool__zygote_setup *setup_make(const struct pool_options *options,
         return NULL;
     }
     pool__executable_map_read(&setup->worker.code);
+    pool__fault_prepare();
     return setup;
 }
 
-/* In a child that the program forked: the pool's descriptors go, nothing else is looked at. */
+/*
+ * In a child that the program forked: the pool's descriptors go, and its boards, where the system has not kept them
+ * back itself. Nothing else is looked at.
+ */
 static void close_in_child(struct pool__fork_guard *guard)
 {
     struct pool *pool = pool__holder(guard, struct pool, guard);
     unsigned i;
 
+    pool__shared_pages_unmap(pool->setup->boards, pool->setup->board_count * sizeof *pool->setup->boards);
+    if (!pool__zygote_is_ours(&pool->zygote) || !pool__poller_is_ours(pool->pipes) || !pool__poller_is_ours(pool->bell))
+        return; /* the program has closed them, and opened others */
     pool__close(&pool->zygote.control);
     pool__poller_close_in_child(pool->pipes);
     pool__poller_close_in_child(pool->bell);
@@ -122,7 +132,8 @@ static void init_plain(struct pool *pool)
     pool->zygote.control = -1;
     pool->guard.in_child = close_in_child;
     pool->destroy = destroy;
-    pool->take_role_at = pool->thread_sleeps_until = POOL__NEVER;
+    pool->take_role_at = pool->thread_sleeps_until = pool->retry_at = POOL__NEVER;
+    pool->oom_kills = pool__oom_kills("");
     pthread_mutex_init(&pool->lock, NULL);
     pool__condition_init(&pool->quiet);
     pool__condition_init(&pool->call_done);
@@ -156,13 +167,18 @@ static bool make_memory(struct pool *pool, const struct pool_options *options, u
     return true;
 }
 
-static bool make_pollers(struct pool *pool)
+/* Before the zygote: where the program's loop can hear of no more than a bell, the zygote and the workers ring it. */
+static bool make_pipes_poller(struct pool *pool)
+{
+    pool->setup->doorbell = -1;
+    pool->setup->pipes = pool->pipes = pool__poller_open();
+    return pool->pipes != NULL && (pool__has_thread(pool) || pool__poller_make_bell(pool->pipes, &pool->setup->doorbell));
+}
+
+static bool listen_to_zygote(struct pool *pool)
 {
     struct pool__poller *listener;
 
-    pool->pipes = pool__poller_open();
-    if (pool->pipes == NULL)
-        return false;
     if (pool__has_thread(pool) && (pool->bell = pool__poller_open()) == NULL)
         return false;
     listener = pool->bell != NULL ? pool->bell : pool->pipes;
@@ -179,8 +195,8 @@ static int make_zygote(struct pool *pool)
     int code;
 
     pool__fork_lock();
-    code = pool__zygote_start(&pool->zygote, pool->setup);
-    if (code == 0 && !make_pollers(pool))
+    code = make_pipes_poller(pool) ? pool__zygote_start(&pool->zygote, pool->setup) : errno;
+    if (code == 0 && !listen_to_zygote(pool))
         code = errno;
     if (code == 0)
         pool__fork_guard_add(&pool->guard);
@@ -230,6 +246,7 @@ static bool is_over(const void *pool)
 static void end_processes(struct pool *pool)
 {
     pool__lock(pool);
+    pool__look_for_loss(pool);
     if (!pool->terminated && !pool->broken)
         pool__end_by_terminate(pool);
     pool__settle(pool);
@@ -323,6 +340,19 @@ void pool_destroy(struct pool *pool)
 
 /* ---- the beginning */
 
+/* Where there is no thread to listen to the zygote, the waits that are made at the end do. 0, or an errno. */
+static int start_thread(struct pool *pool)
+{
+    int code = pool__background_start(pool);
+
+    if (code == 0)
+        return 0;
+    pool__poller_remove(pool->bell, pool->zygote.control);
+    pool->flags |= POOL_NO_THREAD;
+    pool->listening = pool__poller_add(pool->pipes, pool->zygote.control, 0, POOL__POLL_READ);
+    return code;
+}
+
 struct pool *pool_create(unsigned workers, const struct pool_options *options)
 {
     unsigned limit;
@@ -345,7 +375,7 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
     if (!make_memory(pool, options, limit)) {
         code = errno;
     } else if ((code = make_zygote(pool)) == 0 &&
-               (code = pool__has_thread(pool) ? pool__background_start(pool) : 0) == 0) {
+               (code = pool__has_thread(pool) ? start_thread(pool) : 0) == 0) {
         pool->thread_started = true;
         code = start_workers(pool, workers);
     }

@@ -111,6 +111,9 @@ unsigned pool_size(const struct pool *pool)
 
 /* ---- the program's own event loop */
 
+/* ms: a zygote that is killed cannot ring the bell that pool_fd() may be; so the loop looks for its end by time. */
+#define LOOK_FOR_ZYGOTE 1000
+
 int pool_fd(const struct pool *pool)
 {
     if (pool == NULL) {
@@ -123,14 +126,18 @@ int pool_fd(const struct pool *pool)
 int pool_next_timeout(struct pool *pool)
 {
     uint64_t next;
+    int timeout;
 
     if (pool__enter(pool, "pool_next_timeout", "pool") != POOL_OK)
         return -1;
     next = pool__has_thread(pool)                   ? POOL__NEVER
            : !pool__list_empty(&pool->calls_queued) ? 0
                                                     : pool__next_timer(pool, true);
+    timeout = pool__ms_until(next);
+    if (pool__poller_is_bell(pool->pipes) && pool->zygote.control >= 0 && (timeout < 0 || timeout > LOOK_FOR_ZYGOTE))
+        timeout = LOOK_FOR_ZYGOTE;
     pool__leave(pool);
-    return pool__ms_until(next);
+    return timeout;
 }
 
 enum pool_status pool_dispatch(struct pool *pool)

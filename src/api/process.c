@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/child.h"
@@ -113,25 +114,40 @@ static void process_delete(struct pool_process *process)
     free(process);
 }
 
-static void gate_open(struct pool_process *process, struct start *start)
+/* 0, or an errno: then the child waits at the gate still. */
+static int gate_open(struct pool_process *process, struct start *start)
 {
     int pidfd = pool__pidfd_open(process->pid);
     char word = pidfd >= 0 ? GATE_CLOSE : GATE_KEEP;
 
-    /* Our copy of the child's end is still open, so this raises no SIGPIPE even where the child has been killed. */
-    pool__write_all(start->ours, &word, 1);
+    /*
+     * Our copy of the child's end is still open, so this raises no SIGPIPE even where the child has been killed. To
+     * close says GATE_CLOSE too.
+     */
+    if (!pool__write_all(start->ours, &word, 1) && pidfd < 0)
+        return errno;
     pool__close(&start->theirs);
     process->fd_is_pidfd = pidfd >= 0;
     process->fd = pidfd >= 0 ? pidfd : start->ours;
     if (pidfd >= 0)
         pool__close(&start->ours);
+    return 0;
+}
+
+/* One that has not come past the gate: it never was. */
+static void child_undo(const struct pool_process *process)
+{
+    if (kill(process->pid, SIGKILL) < 0)
+        return;
+    while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
 }
 
 /* 0, or an errno. */
 static int child_fork(struct pool_process *process, struct start *start)
 {
     sigset_t all;
-    int error = 0;
+    int error;
 
     /*
      * What is buffered would be written by both. Not fflush(NULL): that hangs while another thread sits in
@@ -146,10 +162,9 @@ static int child_fork(struct pool_process *process, struct start *start)
         process_delete(process); /* the child's copy */
         child_run(start);
     }
-    if (process->pid > 0)
-        gate_open(process, start);
-    else
-        error = errno;
+    error = process->pid < 0 ? errno : gate_open(process, start);
+    if (process->pid > 0 && error != 0)
+        child_undo(process);
     pthread_sigmask(SIG_SETMASK, &start->mask, NULL);
     return error;
 }

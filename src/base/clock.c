@@ -31,6 +31,13 @@ int pool__ms_until(uint64_t end)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
+void pool__nap(void)
+{
+    const struct timespec millisecond = {0, (long)POOL__MS};
+
+    nanosleep(&millisecond, NULL);
+}
+
 struct timespec pool__timespec(uint64_t ns)
 {
     uint64_t seconds = ns / UINT64_C(1000000000);

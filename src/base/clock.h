@@ -31,6 +31,9 @@ int pool__ms_until(uint64_t end);
 
 struct timespec pool__timespec(uint64_t ns);
 
+/* Sleeps for a millisecond: for loops whose poll() has failed and would spin. Async-signal-safe. */
+void pool__nap(void);
+
 static inline uint64_t pool__earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

@@ -28,13 +28,13 @@ int pool__death_bell_open(struct pool__death_bell *bell)
     return bell->listen < 0 || pool__above_standard(&bell->listen) < 0 ? -1 : 0;
 }
 
-void pool__death_bell_arm(const struct pool__death_bell *bell)
+bool pool__death_bell_arm(const struct pool__death_bell *bell)
 {
     sigset_t death;
 
     (void)bell;
     death_only(&death);
-    sigprocmask(SIG_SETMASK, &death, NULL);
+    return sigprocmask(SIG_SETMASK, &death, NULL) == 0;
 }
 
 #else
@@ -43,12 +43,8 @@ static int ring_to = -1; /* for the handler */
 
 static void ring(int signal_number)
 {
-    int kept = errno;
-    ssize_t put = write(ring_to, "", 1); /* full: it rings already */
-
     (void)signal_number;
-    (void)put;
-    errno = kept;
+    pool__ring(ring_to);
 }
 
 int pool__death_bell_open(struct pool__death_bell *bell)
@@ -66,7 +62,7 @@ int pool__death_bell_open(struct pool__death_bell *bell)
     return -1;
 }
 
-void pool__death_bell_arm(const struct pool__death_bell *bell)
+bool pool__death_bell_arm(const struct pool__death_bell *bell)
 {
     struct sigaction action;
 
@@ -75,8 +71,10 @@ void pool__death_bell_arm(const struct pool__death_bell *bell)
     action.sa_handler = ring;
     action.sa_flags = SA_NOCLDSTOP;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGCHLD, &action, NULL);
+    if (sigaction(SIGCHLD, &action, NULL) < 0)
+        return false;
     pool__signals_unblock_all();
+    return true;
 }
 #endif
 

@@ -7,6 +7,8 @@
 #ifndef POOL__DEATH_BELL_H
 #define POOL__DEATH_BELL_H
 
+#include <stdbool.h>
+
 struct pool__death_bell {
     int listen, ring; /* descriptors, -1 where there is none */
 };
@@ -15,8 +17,8 @@ struct pool__death_bell {
 int pool__death_bell_open(struct pool__death_bell *bell);
 void pool__death_bell_close(struct pool__death_bell *bell);
 
-/* From here on every signal is let in, save what the bell itself listens to. One bell a process. */
-void pool__death_bell_arm(const struct pool__death_bell *bell);
+/* From here on every signal is let in, save what the bell itself listens to. One bell a process. False: it is deaf. */
+bool pool__death_bell_arm(const struct pool__death_bell *bell);
 
 /* Forgets what has rung. */
 void pool__death_bell_quiet(const struct pool__death_bell *bell);

@@ -24,6 +24,9 @@
 #define NO_SIGNAL 0
 #endif
 
+/* What no pipe holds more than, without privileges. */
+#define PIPE_MOST ((size_t)1 << 20)
+
 /* Largest single transfer that every system takes. */
 #define TRANSFER_MAX ((size_t)INT_MAX & ~(size_t)4095)
 
@@ -61,6 +64,16 @@ fail:
     return -1;
 }
 
+/* Where the build asks for small pipes, to be tested with: a system that says no leaves them as they are. */
+static void shrink_pipe(int fd)
+{
+#if defined(POOL__PIPE_SIZE) && defined(F_SETPIPE_SZ)
+    (void)fcntl(fd, F_SETPIPE_SZ, POOL__PIPE_SIZE);
+#else
+    (void)fd;
+#endif
+}
+
 int pool__pipe(int ends[2])
 {
 #if HAVE_ATOMIC_CLOEXEC
@@ -68,7 +81,10 @@ int pool__pipe(int ends[2])
 #else
     int made = pipe(ends);
 #endif
-    return made < 0 ? -1 : finish_pair(ends);
+    if (made < 0)
+        return -1;
+    shrink_pipe(ends[1]);
+    return finish_pair(ends);
 }
 
 int pool__socket_pair(int ends[2])
@@ -147,19 +163,34 @@ bool pool__write_all(int fd, const void *data, size_t size)
     return true;
 }
 
+void pool__ring(int fd)
+{
+    int kept = errno;
+    ssize_t put;
+
+    do
+        put = fd >= 0 ? write(fd, "", 1) : 0;
+    while (put < 0 && errno == EINTR);
+    errno = kept;
+}
+
 size_t pool__readable_bytes(int fd)
 {
     int bytes = 0;
 
-    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+    if (ioctl(fd, FIONREAD, &bytes) < 0)
+        return PIPE_MOST;
+    return bytes > 0 ? (size_t)bytes : 0;
 }
 
 bool pool__identity_of(int fd, struct pool__identity *identity)
 {
     struct stat found;
 
-    if (fstat(fd, &found) < 0)
+    if (fstat(fd, &found) < 0) {
+        errno = errno == EBADF ? EBADF : EAGAIN;
         return false;
+    }
     identity->device = found.st_dev;
     identity->inode = found.st_ino;
     return true;
@@ -169,7 +200,16 @@ bool pool__identity_is(int fd, const struct pool__identity *identity)
 {
     struct pool__identity found;
 
-    return pool__identity_of(fd, &found) && found.device == identity->device && found.inode == identity->inode;
+    if (!pool__identity_of(fd, &found))
+        return errno != EBADF; /* nothing is known then, and nothing assumed */
+    return found.device == identity->device && found.inode == identity->inode;
+}
+
+void pool__close_own(int *fd, const struct pool__identity *identity)
+{
+    if (*fd >= 0 && pool__identity_is(*fd, identity))
+        pool__close(fd);
+    *fd = -1;
 }
 
 bool pool__has_hung_up(int fd)

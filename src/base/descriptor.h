@@ -38,7 +38,10 @@ ssize_t pool__write_some(int fd, const struct iovec *parts, int count);
 /* For processes that may block. False: the other side is gone. */
 bool pool__write_all(int fd, const void *data, size_t size);
 
-/* Bytes that can be read now, 0 where the system cannot tell. */
+/* One byte, for who sleeps at the other end; a full pipe is rung already. Async-signal-safe, keeps errno. Takes -1. */
+void pool__ring(int fd);
+
+/* Bytes that a pipe holds; where the system cannot tell, as many as it can hold at most. */
 size_t pool__readable_bytes(int fd);
 
 /* What a descriptor stands for: a task may have closed it and opened a file of its own under the number. */
@@ -48,6 +51,9 @@ struct pool__identity {
 };
 bool pool__identity_of(int fd, struct pool__identity *identity);
 bool pool__identity_is(int fd, const struct pool__identity *identity);
+
+/* Closes it if it is still that file; else the number is another's now, and is only forgotten. */
+void pool__close_own(int *fd, const struct pool__identity *identity);
 
 /* Has every writer of this pipe gone? */
 bool pool__has_hung_up(int fd);

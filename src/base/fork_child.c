@@ -73,22 +73,33 @@ static void use_wiped_page(void)
 }
 #endif
 
-static int install_status;
+static atomic_int install_status;
+static _Thread_local bool installing;
 
 static void install(void)
 {
-    use_wiped_page();
-    last_generation = 1;
-    atomic_store(generation, last_generation);
-    install_status = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    installing = true;
+    if (last_generation == 0) {
+        use_wiped_page();
+        last_generation = 1;
+        atomic_store(generation, last_generation);
+    }
+    atomic_store(&install_status, pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child));
 }
 
+/* Where it fails, the thread that tried makes another try possible. */
 int pool__fork_handlers_install(void)
 {
+    static const pthread_once_t afresh = PTHREAD_ONCE_INIT;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int status;
 
     pthread_once(&once, install);
-    return install_status;
+    status = atomic_load(&install_status);
+    if (status != 0 && installing)
+        once = afresh;
+    installing = false;
+    return status;
 }
 
 uint64_t pool__process_generation(void)
@@ -180,7 +191,7 @@ pid_t pool__fork(void)
     return pid;
 }
 
-#if !defined(POOL__PORTABLE) && !defined(__APPLE__) && !defined(__OpenBSD__)
+#if !defined(__APPLE__) && !defined(__OpenBSD__) /* which lack sigtimedwait(), though it is POSIX */
 /*
  * With SIGCHLD blocked: takes back the one that the death of `child` left pending. Signals of one number do not
  * queue, so one of the program's own children may have hidden behind it: then SIGCHLD is raised again.

@@ -30,6 +30,15 @@ struct pool__ready {
 struct pool__poller *pool__poller_open(void);         /* NULL with errno */
 void pool__poller_close(struct pool__poller *poller); /* takes NULL */
 
+/* Are its descriptors what they were? False: the program has closed one, and its number may be another file's. */
+bool pool__poller_is_ours(const struct pool__poller *poller); /* takes NULL */
+
+/* A wait has failed, and each other would: so it is not. */
+bool pool__poller_has_failed(const struct pool__poller *poller); /* takes NULL */
+
+/* Its descriptors are not ours any more: they are given up, not closed. Nobody may sleep on it from now on. */
+void pool__poller_give_up(struct pool__poller *poller); /* takes NULL */
+
 /* `events`: POOL__POLL_READ, _WRITE, both, or 0 (kept in the set, asleep). False with errno. */
 bool pool__poller_add(struct pool__poller *poller, int fd, uint64_t tag, unsigned events);
 void pool__poller_remove(struct pool__poller *poller, int fd); /* before it is closed */
@@ -48,8 +57,25 @@ void pool__poller_wake(struct pool__poller *poller);
 size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end,
                          struct pool__ready *ready, size_t room);
 
-/* A descriptor that is readable when a wait would return at once; -1 where the system has no such thing. */
+/*
+ * One descriptor for a loop of the program's own to sleep on, readable when a wait would return at once. With epoll the
+ * set itself is one. With poll nothing but the waker can be, so it serves as a bell: whoever makes a descriptor of the
+ * set ready has to ring it (pool__ring() in descriptor.h) afterwards. False rings cost a look, no more.
+ */
 int pool__poller_fd(const struct pool__poller *poller);
+
+/*
+ * Makes the waker such a bell. *bell: a descriptor to ring it by, the caller's to close, or -1 where none is needed.
+ * False with errno.
+ */
+bool pool__poller_make_bell(struct pool__poller *poller, int *bell);
+bool pool__poller_is_bell(const struct pool__poller *poller);
+
+/*
+ * To be called when the set is left to a loop outside: a bell stays rung until a wait has found nothing ready. With
+ * epoll that is so anyway. Takes NULL.
+ */
+void pool__poller_leave_rung(struct pool__poller *poller);
 
 /* In a forked child: closes, touches nothing shared. */
 void pool__poller_close_in_child(struct pool__poller *poller);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,6 +18,8 @@
 struct pool__poller {
     int set;   /* epoll */
     int waker; /* eventfd, level-triggered: also makes `set` readable for a program's own loop */
+    struct pool__identity identity; /* of both; the system has one for all of their kind, which no file has */
+    _Atomic bool failed;
 };
 
 #define WAKER_TAG UINT64_MAX
@@ -40,18 +43,35 @@ static bool control(struct pool__poller *poller, int operation, int fd, uint64_t
 
 struct pool__poller *pool__poller_open(void)
 {
-    struct pool__poller *poller = malloc(sizeof *poller);
+    struct pool__poller *poller = calloc(1, sizeof *poller);
 
     if (poller == NULL)
         return NULL;
     poller->set = epoll_create1(EPOLL_CLOEXEC);
     poller->waker = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (poller->set < 0 || poller->waker < 0 ||
+    if (poller->set < 0 || poller->waker < 0 || !pool__identity_of(poller->waker, &poller->identity) ||
         !control(poller, EPOLL_CTL_ADD, poller->waker, WAKER_TAG, POOL__POLL_READ)) {
         pool__poller_close(poller);
         return NULL;
     }
     return poller;
+}
+
+bool pool__poller_is_ours(const struct pool__poller *poller)
+{
+    return poller == NULL || (pool__identity_is(poller->set, &poller->identity) &&
+                              pool__identity_is(poller->waker, &poller->identity));
+}
+
+bool pool__poller_has_failed(const struct pool__poller *poller)
+{
+    return poller != NULL && atomic_load_explicit(&poller->failed, memory_order_relaxed);
+}
+
+void pool__poller_give_up(struct pool__poller *poller)
+{
+    if (poller != NULL)
+        poller->set = poller->waker = -1;
 }
 
 void pool__poller_close_in_child(struct pool__poller *poller)
@@ -86,9 +106,12 @@ void pool__poller_wake(struct pool__poller *poller)
 {
     const uint64_t one = 1;
     int kept = errno;
-    ssize_t put = write(poller->waker, &one, sizeof one); /* full: a wake is pending already */
 
-    (void)put;
+    if (pool__identity_is(poller->waker, &poller->identity)) {
+        ssize_t put = write(poller->waker, &one, sizeof one); /* full: a wake is pending already */
+
+        (void)put;
+    }
     errno = kept;
 }
 
@@ -106,6 +129,8 @@ static size_t collect(struct pool__poller *poller, uint64_t end, struct pool__re
     int count = epoll_wait(poller->set, events, room < BATCH ? (int)room : BATCH, pool__ms_until(end)), i;
     size_t filled = 0;
 
+    if (count < 0 && errno != EINTR)
+        atomic_store_explicit(&poller->failed, true, memory_order_relaxed);
     for (i = 0; i < count; i++) {
         if (events[i].data.u64 == WAKER_TAG) {
             if (end != POOL__ONLY_LOOK)
@@ -125,6 +150,7 @@ size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also,
 {
     struct pollfd both[2];
     size_t filled = 0;
+    int told;
 
     if (also == NULL)
         return collect(poller, end, ready, room);
@@ -132,8 +158,13 @@ size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also,
     both[0].fd = poller->set;
     both[1].fd = also->set;
     both[0].events = both[1].events = POLLIN;
-    if (poll(both, 2, pool__ms_until(end)) <= 0)
+    told = poll(both, 2, pool__ms_until(end));
+    if (told == 0 || (told < 0 && errno == EINTR))
         return 0;
+    if (told < 0) { /* no memory for it: each is looked at, now and then */
+        pool__nap();
+        both[0].revents = both[1].revents = POLLIN;
+    }
     if (both[0].revents != 0)
         filled = collect(poller, 0, ready, room);
     if (both[1].revents != 0 && filled < room)
@@ -144,6 +175,24 @@ size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also,
 int pool__poller_fd(const struct pool__poller *poller)
 {
     return poller->set;
+}
+
+bool pool__poller_make_bell(struct pool__poller *poller, int *bell)
+{
+    (void)poller;
+    *bell = -1;
+    return true;
+}
+
+bool pool__poller_is_bell(const struct pool__poller *poller)
+{
+    (void)poller;
+    return false;
+}
+
+void pool__poller_leave_rung(struct pool__poller *poller)
+{
+    (void)poller;
 }
 
 #else

@@ -3,6 +3,7 @@
 #if !defined(__linux__) || defined(POOL__PORTABLE)
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,14 +13,25 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 
-/* The set is an array that sleepers copy; a change while one sleeps wakes it, so that it copies anew. */
+#define FEW 64 /* descriptors that a sleeper has room for without asking for memory */
+
+/*
+ * The set is an array that sleepers copy; a change while one sleeps wakes it, so that it copies anew.
+ *
+ * As a bell (poller.h) the waker's pipe is written by other processes too. None of them is trusted with the pipe's
+ * flags, which all writers share: so this process writes only where the pipe is empty, and never blocks.
+ */
 struct pool__poller {
     pthread_mutex_t lock; /* guards all below; innermost of all locks */
     struct pollfd *fds;   /* [0] is the waker */
     uint64_t *tags;
     size_t count, room;
     int waker[2];
+    struct pool__identity identity; /* of the waker's pipe */
     unsigned sleepers;
+    size_t window; /* where the next part of a set begins that is looked at in parts */
+    bool is_bell;
+    bool found; /* the last look found something ready, or did not come about */
 };
 
 static bool make_room(struct pool__poller *poller)
@@ -74,12 +86,35 @@ struct pool__poller *pool__poller_open(void)
         return NULL;
     pthread_mutex_init(&poller->lock, NULL);
     poller->waker[0] = poller->waker[1] = -1;
-    if (pool__pipe(poller->waker) < 0 || pool__set_nonblocking(poller->waker[0]) < 0 ||
-        pool__set_nonblocking(poller->waker[1]) < 0 || !append(poller, poller->waker[0], UINT64_MAX, POOL__POLL_READ)) {
+    if (pool__pipe(poller->waker) < 0 || !pool__identity_of(poller->waker[1], &poller->identity) ||
+        pool__set_nonblocking(poller->waker[0]) < 0 || pool__set_nonblocking(poller->waker[1]) < 0 ||
+        !append(poller, poller->waker[0], UINT64_MAX, POOL__POLL_READ)) {
         pool__poller_close(poller);
         return NULL;
     }
     return poller;
+}
+
+bool pool__poller_is_ours(const struct pool__poller *poller)
+{
+    return poller == NULL || (pool__identity_is(poller->waker[0], &poller->identity) &&
+                              pool__identity_is(poller->waker[1], &poller->identity));
+}
+
+bool pool__poller_has_failed(const struct pool__poller *poller)
+{
+    (void)poller;
+    return false;
+}
+
+void pool__poller_give_up(struct pool__poller *poller)
+{
+    if (poller == NULL)
+        return;
+    pthread_mutex_lock(&poller->lock);
+    poller->count = 0;
+    poller->waker[0] = poller->waker[1] = -1;
+    pthread_mutex_unlock(&poller->lock);
 }
 
 void pool__poller_close_in_child(struct pool__poller *poller)
@@ -114,10 +149,10 @@ static size_t find(const struct pool__poller *poller, int fd)
     return at;
 }
 
-/* Under the poller's lock. */
+/* Under the poller's lock. What is new in the set may be ready already, and have been rung for before it came. */
 static void tell_sleeper(struct pool__poller *poller)
 {
-    if (poller->sleepers > 0)
+    if (poller->sleepers > 0 || poller->is_bell)
         pool__poller_wake(poller);
 }
 
@@ -148,32 +183,50 @@ void pool__poller_remove(struct pool__poller *poller, int fd)
     pthread_mutex_unlock(&poller->lock);
 }
 
+static bool is_rung(const struct pool__poller *poller)
+{
+    struct pollfd waker = {poller->waker[0], POLLIN, 0};
+
+    return poll(&waker, 1, 0) > 0;
+}
+
 void pool__poller_wake(struct pool__poller *poller)
 {
     int kept = errno;
-    ssize_t put = write(poller->waker[1], "", 1);
 
-    (void)put;
+    /* both its ends: written to without a reader it would raise SIGPIPE */
+    if (pool__poller_is_ours(poller) && (!poller->is_bell || !is_rung(poller)))
+        pool__ring(poller->waker[1]);
     errno = kept;
 }
 
+/* As much as a pipe holds, and no more: a worker may ring a bell for ever. */
 static void drain_waker(struct pool__poller *poller)
 {
-    char bytes[64];
+    char bytes[4096];
+    int turns = pool__poller_is_ours(poller) ? 16 : 0;
 
-    while (read(poller->waker[0], bytes, sizeof bytes) > 0)
+    while (turns-- > 0 && read(poller->waker[0], bytes, sizeof bytes) > 0)
         continue;
 }
 
-/* Copies the set behind what `fds` holds already; the number copied. */
+/*
+ * Copies the set, or the waker and a part of the rest, another one each time, where it is larger than `room`; the
+ * number copied.
+ */
 static size_t copy_set(struct pool__poller *poller, struct pollfd *fds, uint64_t *tags, size_t room)
 {
-    size_t count;
+    size_t count, i;
 
     pthread_mutex_lock(&poller->lock);
     count = poller->count < room ? poller->count : room;
-    memcpy(fds, poller->fds, count * sizeof *fds);
-    memcpy(tags, poller->tags, count * sizeof *tags);
+    for (i = 0; i < count; i++) {
+        size_t from = i == 0 || count == poller->count ? i : 1 + (poller->window + i) % (poller->count - 1);
+
+        fds[i] = poller->fds[from];
+        tags[i] = poller->tags[from];
+    }
+    poller->window += count < poller->count ? count - 1 : 0;
     poller->sleepers++;
     pthread_mutex_unlock(&poller->lock);
     return count;
@@ -189,20 +242,49 @@ static size_t set_size(struct pool__poller *poller)
     return count;
 }
 
-static void awake(struct pool__poller *poller)
+/* `copied` of its descriptors were looked at. */
+static void awake(struct pool__poller *poller, size_t copied, bool found)
 {
     pthread_mutex_lock(&poller->lock);
     poller->sleepers--;
+    poller->found = found || poller->count != copied;
     pthread_mutex_unlock(&poller->lock);
 }
 
-static size_t gather(struct pool__poller *poller, uint64_t end, const struct pollfd *fds, const uint64_t *tags,
-                     size_t count, struct pool__ready *ready, size_t room)
+/* Where there is no memory for poll(), each is looked at, now and then: none of them blocks. */
+static int poll_all(struct pollfd *fds, size_t count, uint64_t end)
+{
+    int told = poll(fds, (nfds_t)count, pool__ms_until(end));
+    size_t i;
+
+    if (told >= 0 || errno == EINTR)
+        return told;
+    if (pool__ms_until(end) != 0)
+        pool__nap();
+    for (i = 0; i < count; i++)
+        fds[i].revents = (short)(fds[i].fd >= 0 ? fds[i].events : 0);
+    return (int)count;
+}
+
+/*
+ * A bell is quietened first and its set looked at then: what was rung for before is found now. `told` is what poll()
+ * said; what it says at last is returned.
+ */
+static int quieten(struct pool__poller *poller, uint64_t end, struct pollfd *fds, size_t count, int told)
+{
+    if (told > 0 && count > 0 && fds[0].revents != 0 && end != POOL__ONLY_LOOK) {
+        drain_waker(poller);
+        if (poller->is_bell)
+            told = poll_all(fds, count, 0);
+    }
+    return told;
+}
+
+static size_t gather(const struct pollfd *fds, const uint64_t *tags, size_t count, struct pool__ready *ready,
+                     size_t room)
 {
     size_t i, filled = 0;
 
-    if (count > 0 && fds[0].revents != 0 && end != POOL__ONLY_LOOK)
-        drain_waker(poller);
     for (i = 1; i < count && filled < room; i++) {
         if (fds[i].revents == 0 || (fds[i].revents & POLLNVAL) != 0)
             continue;
@@ -214,37 +296,90 @@ static size_t gather(struct pool__poller *poller, uint64_t end, const struct pol
     return filled;
 }
 
+/* Room for a copy of one set or two. */
+struct copy {
+    struct pollfd *fds;
+    uint64_t *tags;
+    size_t room;
+    void *heap;
+    struct pollfd few_fds[FEW];
+    uint64_t few_tags[FEW];
+};
+
+/* No memory for a large set: then it is looked at in parts, so that all goes on. */
+static void find_room(struct copy *copy, size_t most)
+{
+    copy->fds = copy->few_fds;
+    copy->tags = copy->few_tags;
+    copy->room = FEW;
+    copy->heap = most > FEW ? malloc(most * (sizeof *copy->tags + sizeof *copy->fds)) : NULL;
+    if (copy->heap == NULL)
+        return;
+    copy->tags = copy->heap;
+    copy->fds = (struct pollfd *)(void *)(copy->tags + most);
+    copy->room = most;
+}
+
 size_t pool__poller_wait(struct pool__poller *poller, struct pool__poller *also, uint64_t end,
                          struct pool__ready *ready, size_t room)
 {
-    size_t most = set_size(poller) + (also != NULL ? set_size(also) : 0) + 8, first, second = 0, filled = 0;
-    struct pollfd *fds = malloc(most * sizeof *fds);
-    uint64_t *tags = malloc(most * sizeof *tags);
+    size_t theirs = also != NULL ? set_size(also) : 0, all = set_size(poller) + theirs;
+    size_t first, second = 0, filled = 0;
+    struct copy copy;
+    int told;
 
-    if (fds != NULL && tags != NULL) {
-        first = copy_set(poller, fds, tags, most);
-        if (also != NULL)
-            second = copy_set(also, fds + first, tags + first, most - first);
-        if (poll(fds, (nfds_t)(first + second), pool__ms_until(end)) > 0) {
-            filled = gather(poller, end, fds, tags, first, ready, room);
-            if (also != NULL)
-                filled += gather(also, end, fds + first, tags + first, second, ready + filled, room - filled);
-        }
-        awake(poller);
-        if (also != NULL)
-            awake(also);
+    find_room(&copy, all + 8);
+    first = copy_set(poller, copy.fds, copy.tags, copy.room - (theirs < copy.room / 2 ? theirs : copy.room / 2));
+    if (also != NULL)
+        second = copy_set(also, copy.fds + first, copy.tags + first, copy.room - first);
+    if (first + second < all && end != POOL__ONLY_LOOK)
+        end = pool__earlier(end, pool__now() + POOL__MS);
+    told = poll_all(copy.fds, first + second, end);
+    if (also == NULL) {
+        told = quieten(poller, end, copy.fds, first, told);
     } else {
-        poll(NULL, 0, 1); /* out of memory: look again soon */
+        quieten(poller, end, copy.fds, first, told);
+        quieten(also, end, copy.fds + first, second, told);
     }
-    free(fds);
-    free(tags);
+    if (told > 0) {
+        filled = gather(copy.fds, copy.tags, first, ready, room);
+        filled += gather(copy.fds + first, copy.tags + first, second, ready + filled, room - filled);
+    }
+    awake(poller, first, told < 0 || filled > 0);
+    if (also != NULL)
+        awake(also, second, told < 0 || filled > 0);
+    free(copy.heap);
     return filled;
 }
 
 int pool__poller_fd(const struct pool__poller *poller)
 {
-    (void)poller;
-    return -1;
+    return poller->waker[0];
+}
+
+bool pool__poller_make_bell(struct pool__poller *poller, int *bell)
+{
+    *bell = fcntl(poller->waker[1], F_DUPFD_CLOEXEC, 3);
+    poller->is_bell = *bell >= 0;
+    return poller->is_bell;
+}
+
+bool pool__poller_is_bell(const struct pool__poller *poller)
+{
+    return poller->is_bell;
+}
+
+void pool__poller_leave_rung(struct pool__poller *poller)
+{
+    bool found;
+
+    if (poller == NULL || !poller->is_bell)
+        return;
+    pthread_mutex_lock(&poller->lock);
+    found = poller->found;
+    pthread_mutex_unlock(&poller->lock);
+    if (found)
+        pool__poller_wake(poller);
 }
 
 #else

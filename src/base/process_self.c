@@ -42,6 +42,50 @@ void pool__continue_by(int socket)
         fcntl(socket, F_SETFL, flags | O_ASYNC);
 }
 
+#define SCORE_STEP 100 /* thousandths of all memory, by which this process counts as larger than it is */
+#define SCORE_MAX  1000
+
+/* "-17\n"; false: it cannot be read. */
+static bool read_score(int fd, int *score)
+{
+    char text[16];
+    ssize_t got = pread(fd, text, sizeof text, 0);
+    ssize_t i = got > 0 && text[0] == '-';
+
+    for (*score = 0; i < got && text[i] >= '0' && text[i] <= '9'; i++)
+        *score = *score * 10 + (text[i] - '0');
+    if (got > 0 && text[0] == '-')
+        *score = -*score;
+    return got > 0;
+}
+
+/* False: it is not allowed here, and stays as it is. */
+static bool write_score(int fd, int score)
+{
+    char text[16];
+    size_t at = sizeof text;
+    int rest = score < 0 ? -score : score;
+
+    do
+        text[--at] = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (score < 0)
+        text[--at] = '-';
+    return pwrite(fd, text + at, sizeof text - at, 0) > 0;
+}
+
+void pool__go_first(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    int score;
+
+    if (fd < 0)
+        return;
+    if (read_score(fd, &score) && score < SCORE_MAX)
+        write_score(fd, score < SCORE_MAX - SCORE_STEP ? score + SCORE_STEP : SCORE_MAX);
+    pool__close(&fd);
+}
+
 /* The pids in /proc/thread-self/children, read in pieces: "12 34 56 ". */
 void pool__for_each_child(void (*each)(void *context, pid_t child), void *context)
 {
@@ -105,6 +149,10 @@ void pool__die_with_parent(pid_t parent)
     (void)parent;
 }
 void pool__adopt_orphans(void)
+{
+}
+
+void pool__go_first(void)
 {
 }
 

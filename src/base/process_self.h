@@ -28,6 +28,12 @@ void pool__adopt_orphans(void);
 void pool__continue_by(int socket);
 
 /*
+ * Where memory runs out, the system is to choose this process rather than those that it has it from. Its children
+ * have that from it. Best effort, async-signal-safe.
+ */
+void pool__go_first(void);
+
+/*
  * Calls `each` for every child of this process that the kernel lists; for none where it cannot. Async-signal-safe, no
  * heap.
  */

@@ -1,6 +1,8 @@
 #include "children/worker.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +12,14 @@
 #include "base/descriptor.h"
 #include "base/fork_child.h"
 #include "base/process_self.h"
+#include "base/shared_pages.h"
+#include "children/crash_record.h"
 #include "children/task.h"
 #include "data/wire.h"
+
+#ifndef PIPE_BUF
+#define PIPE_BUF 512 /* what every system has at least */
+#endif
 
 #define INPUT_ROOM 65536u
 /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
@@ -30,7 +38,8 @@ static struct worker {
     struct pool__worker_birth birth;
     const struct pool__worker_setup *setup;
     struct pool__board *board;
-    struct pool__identity results_identity;
+    struct pool__fork_guard guard;
+    struct pool__identity tasks_identity, results_identity, doorbell_identity;
     void *state;
     struct shared_bytes *shared;
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
@@ -63,27 +72,55 @@ static void leave_if_stray(void)
 
 /* ---- the result stream */
 
-static void write_or_die(const void *data, size_t size)
+/*
+ * The host may hear of nothing else than its doorbell. Where a task has closed that, this worker is of no use to it
+ * any more.
+ */
+static void ring(void)
 {
-    /* nobody reads any more: the host is gone, or a task has closed our descriptors */
-    if (!pool__write_all(self.birth.results, data, size))
+    if (self.birth.doorbell < 0)
+        return;
+    if (!pool__identity_is(self.birth.doorbell, &self.doorbell_identity))
         _exit(0);
+    pool__ring(self.birth.doorbell);
 }
 
 /*
- * A task that closed our descriptors may have opened its own under the number: nothing is written there. What is
- * staged, the host takes from the board.
+ * By the doorbell in pieces that a pipe takes whole or not at all: so a write that blocks has nothing in the pipe that
+ * was not rung for.
  */
-static void check_pipe(void)
+static void write_or_die(const void *data, size_t size)
 {
-    if (!pool__identity_is(self.birth.results, &self.results_identity))
+    const char *at = data;
+
+    while (size > 0) {
+        size_t piece = self.birth.doorbell >= 0 && size > PIPE_BUF ? PIPE_BUF : size;
+
+        /* nobody reads any more: the host is gone, or a task has closed our descriptors */
+        if (!pool__write_all(self.birth.results, at, piece))
+            _exit(0);
+        ring();
+        at += piece;
+        size -= piece;
+    }
+}
+
+/*
+ * A task that closed our descriptors may have opened its own under the numbers: nothing is written there, and no task
+ * is waited for there. What is staged, the host takes from the board. Every item leaves something to be flushed, so
+ * this comes before each read that follows one.
+ */
+static void check_pipes(void)
+{
+    if (!pool__identity_is(self.birth.results, &self.results_identity) ||
+        !pool__identity_is(self.birth.tasks, &self.tasks_identity))
         _exit(0);
 }
 
 static void flush(void)
 {
     if (self.written < self.staged) {
-        check_pipe();
+        check_pipes();
         write_or_die(self.board->staging + (self.written - self.base), (size_t)(self.staged - self.written));
     }
     self.written = self.base = self.staged;
@@ -121,7 +158,7 @@ static void send_directly(const struct pool__record *record, const void *payload
     unsigned char head[POOL__RECORD_SIZE];
 
     flush();
-    check_pipe();
+    check_pipes();
     pool__record_encode(head, record);
     write_or_die(head, sizeof head);
     if (payload != NULL)
@@ -387,6 +424,7 @@ static void fill_input(size_t need)
         got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
         if (got <= 0)
             _exit(0); /* the host is gone */
+        ring(); /* there is room now */
         self.to += (size_t)got;
     }
 }
@@ -423,6 +461,13 @@ static void handle_frame(const struct pool__frame *frame)
 
 /* ---- a life */
 
+/* What a task forks has not our board, where the system has not kept it back itself. */
+static void unmap_board(struct pool__fork_guard *guard)
+{
+    (void)guard;
+    pool__shared_pages_unmap(self.board, sizeof *self.board);
+}
+
 /*
  * Runs in whoever calls exit(): a task, the initializer, or a child that one of them forked. The program's own
  * handlers, which lie behind this one, must not run here.
@@ -432,19 +477,39 @@ static void exit_hook(int status)
     pool__worker_exit(status);
 }
 
+/*
+ * Where a task calls pthread_exit() and has left another thread behind, this process would go on without anybody who
+ * reads its tasks.
+ */
+static void leave_with_thread(void *unused)
+{
+    (void)unused;
+    pool__worker_exit(0);
+}
+
+static void end_with_this_thread(void)
+{
+    pthread_key_t key;
+
+    if (pthread_key_create(&key, leave_with_thread) == 0)
+        pthread_setspecific(key, &self);
+}
+
 static void start(void)
 {
     struct pool__record record;
+    pid_t own = getpid(), parent = getppid();
     int code = 0;
 
     if (self.setup->initializer != NULL) {
         code = self.setup->initializer(&self.state, self.setup->initializer_arg);
         leave_if_stray();
         pool__stdio_flush();
+        pool__die_with_parent(parent); /* the system forgets it where the initializer has become another user */
     }
     memset(&record, 0, sizeof record);
     record.kind = code == 0 ? POOL__RECORD_READY : POOL__RECORD_START_FAILED;
-    record.code = code == 0 ? (int32_t)getpid() : code;
+    record.code = code == 0 ? (int32_t)own : code;
     record.size = code == 0 ? 0 : strlen(pool__words());
     send(&record, pool__words());
     flush();
@@ -470,10 +535,18 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     self.setup = birth->setup;
     self.board = birth->board;
     self.task.board = birth->board;
+    self.guard.in_child = unmap_board;
+    pool__fork_guard_add(&self.guard);
     pool__worker_index_set((int)birth->seat);
+    pool__identity_of(birth->tasks, &self.tasks_identity);
     pool__identity_of(birth->results, &self.results_identity);
+    if (birth->doorbell >= 0)
+        pool__identity_of(birth->doorbell, &self.doorbell_identity);
     pool__exit_hook(exit_hook);
+    pool__crash_record_install(birth->board, (uintptr_t)&frame);
+    pool__go_first();
     start();
+    end_with_this_thread();
     self.input = malloc(INPUT_ROOM);
     self.room = INPUT_ROOM;
     if (self.input == NULL)

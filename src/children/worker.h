@@ -25,6 +25,7 @@ struct pool__worker_birth {
     struct pool__board *board;
     unsigned seat;
     int tasks, results; /* descriptors, both blocking */
+    int doorbell;       /* to be rung after each read or write of those, or -1 */
 };
 
 _Noreturn void pool__worker_main(const struct pool__worker_birth *birth);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,20 +90,32 @@ static void kill_stranger(void *context, pid_t pid)
         kill_tree(pid);
 }
 
+/* Looks for a dead child and leaves it as it is: its pid, 0 where none is dead, -1 where there is none at all. */
+static pid_t find_dead(void)
+{
+    siginfo_t info;
+    int told;
+
+    memset(&info, 0, sizeof info);
+    do
+        told = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+    while (told < 0 && errno == EINTR);
+    return told < 0 ? -1 : info.si_pid;
+}
+
 /* Reaps one dead child, its group killed first. False: none is dead. */
 static bool reap_one(void)
 {
     struct pool__zygote_life *life;
-    siginfo_t info;
+    pid_t pid = find_dead();
     int status = 0;
 
-    memset(&info, 0, sizeof info);
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+    if (pid <= 0)
         return false;
-    kill_tree(info.si_pid);
-    while (waitpid(info.si_pid, &status, 0) < 0 && errno == EINTR)
+    kill_tree(pid);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    life = find_pid(info.si_pid);
+    life = find_pid(pid);
     if (life != NULL)
         end_life(life, false, status);
     return true;
@@ -119,6 +132,18 @@ static void reap(void)
         pool__for_each_child(kill_stranger, NULL);
 }
 
+/*
+ * Closed before it rings, so that who hears it finds the socket at its end; shut down, since a process that is held
+ * since its fork has it open still.
+ */
+static _Noreturn void leave(void)
+{
+    shutdown(self.setup->control, SHUT_RDWR);
+    close(self.setup->control);
+    pool__ring(self.setup->doorbell);
+    _exit(0);
+}
+
 /* The end of everything: no worker, nor what descends from one, outlives this process. */
 static _Noreturn void quit(void)
 {
@@ -133,15 +158,11 @@ static _Noreturn void quit(void)
     bell.fd = self.setup->bell.listen;
     bell.events = POLLIN;
     for (;;) {
-        siginfo_t info;
-
         reap();
-        /* ECHILD: none is left */
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno != EINTR)
-            _exit(0);
-        if (pool__now() >= end)
-            _exit(0);
-        poll(&bell, 1, pool__ms_until(end));
+        if (find_dead() < 0 || pool__now() >= end)
+            leave();
+        if (poll(&bell, 1, pool__ms_until(end)) < 0)
+            pool__nap();
     }
 }
 
@@ -172,6 +193,7 @@ static _Noreturn void become_worker(const struct pool__zygote_life *life)
     birth.seat = life->seat;
     birth.tasks = life->tasks;
     birth.results = life->results;
+    birth.doorbell = self.setup->doorbell;
     birth.board = keep_one_board(life->board);
     for (i = 0; i < self.setup->board_count; i++) {
         struct pool__zygote_life *other = &self.setup->lives[i];
@@ -333,6 +355,7 @@ static bool push_notice(void)
         if (put == POOL__NOT_NOW)
             return false;
         self.notice_left -= (size_t)put;
+        pool__ring(self.setup->doorbell);
     }
     return true;
 }
@@ -403,7 +426,12 @@ static void sleep_until_something(struct pollfd *fds)
     fds[2].fd = self.setup->host;
     fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
-    poll(fds, 3, self.wanted > 0 ? 0 : -1);
+    if (poll(fds, 3, self.wanted > 0 ? 0 : -1) >= 0 || errno == EINTR)
+        return;
+    /* No memory for it: everything is looked at, now and then. That the host is dead, the socket says too. */
+    if (self.wanted == 0)
+        pool__nap();
+    fds[0].revents = fds[1].revents = POLLIN;
 }
 
 static void settle_as_zygote(void)
@@ -411,6 +439,7 @@ static void settle_as_zygote(void)
     struct sigaction action;
 
     close(self.setup->host_end);
+    pool__poller_close_in_child(self.setup->pipes);
     setsid(); /* ^C and ^Z are for the program (rule 19) */
     self.pid = getpid();
     pool__adopt_orphans();
@@ -423,7 +452,8 @@ static void settle_as_zygote(void)
     sigaction(SIGHUP, &action, NULL);
     sigaction(SIGPIPE, &action, NULL);
     pool__continue_by(self.setup->control); /* a stopped zygote could not end the workers of a dead host */
-    pool__death_bell_arm(&self.setup->bell);
+    if (!pool__death_bell_arm(&self.setup->bell))
+        leave(); /* deaf to deaths, it is of no use: the pool is not made */
     pool__process_name(self.setup->name);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/death_bell.h"
+#include "base/poller.h"
 #include "children/worker.h"
 
 /* What the zygote knows of one life. */
@@ -37,6 +38,8 @@ struct pool__zygote_setup {
     int control;
     int host_end; /* the host's end of the control socket: not the zygote's to keep */
     int host;     /* the host's pidfd, or -1 */
+    int doorbell; /* rung after each notice, and by each worker, where the host's loop hears only that; or -1 */
+    struct pool__poller *pipes; /* the host's: its descriptors are not the zygote's to keep */
     struct pool__death_bell bell;
     char name[16];
     struct pool__worker_setup worker;

@@ -44,14 +44,18 @@ static bool is_sane(struct range range, uint32_t batch, uint32_t end)
 
 void pool__board_clear(struct pool__board *board)
 {
+    bool used = atomic_load(&board->running) != 0 || atomic_load(&board->staged) != 0;
     unsigned entry;
 
+    if (used) /* else its pages need not even be there */
+        memset(board->staging, 0, sizeof board->staging);
     atomic_store(&board->running, 0);
     atomic_store(&board->started, 0);
     atomic_store(&board->base, 0);
     atomic_store(&board->staged, 0);
     atomic_store(&board->cancel, 0);
     atomic_store(&board->hurry, 0);
+    atomic_store(&board->crashed, POOL__CRASH_NONE);
     for (entry = 0; entry < POOL__FLIGHT; entry++)
         atomic_store(&board->range[entry], 0);
 }
@@ -158,4 +162,38 @@ bool pool__board_cancel_asked(const struct pool__board *board)
     if (asked.mark == POOL__MARK_ALL)
         return true;
     return asked.mark == POOL__MARK_RUN && asked.batch == mine.batch && asked.offset == mine.offset;
+}
+
+bool pool__board_crash(const struct pool__board *board, struct pool__crash *copy)
+{
+    uint32_t stage = atomic_load_explicit(&board->crashed, memory_order_acquire);
+
+    if (stage != POOL__CRASH_BEGUN && stage != POOL__CRASH_WHOLE)
+        return false;
+    memcpy(copy, &board->crash, sizeof *copy);
+    if (stage == POOL__CRASH_BEGUN)
+        copy->count = 0;
+    return copy->count <= POOL__CRASH_CALLS;
+}
+
+void pool__board_tell_crash(struct pool__board *board, const struct pool__crash *crash)
+{
+    board->crash.signal = crash->signal;
+    board->crash.kind = crash->kind;
+    board->crash.value = crash->value;
+    board->crash.counter = crash->counter;
+    board->crash.stack = crash->stack;
+    atomic_store_explicit(&board->crashed, POOL__CRASH_BEGUN, memory_order_release);
+}
+
+void pool__board_tell_calls(struct pool__board *board, const uintptr_t *calls, size_t count)
+{
+    size_t i;
+
+    if (count > POOL__CRASH_CALLS)
+        count = POOL__CRASH_CALLS;
+    for (i = 0; i < count; i++)
+        board->crash.calls[i] = calls[i];
+    board->crash.count = count;
+    atomic_store_explicit(&board->crashed, POOL__CRASH_WHOLE, memory_order_release);
 }

@@ -46,6 +46,23 @@ struct pool__place { /* an item, as running and cancel name it */
     enum pool__mark mark;
 };
 
+/*
+ * What a worker's signal handler leaves of its crash (children/crash_record.h). As little to be trusted as all else
+ * that stands on a board: the wait status says which signal it was.
+ */
+#define POOL__CRASH_CALLS 42u
+
+enum pool__crash_stage { POOL__CRASH_NONE, POOL__CRASH_BEGUN, POOL__CRASH_WHOLE };
+
+struct pool__crash {
+    int32_t signal;
+    uint32_t kind; /* enum pool__fault_kind, which says what `value` is; base/fault.h */
+    uint64_t value;
+    uint64_t counter, stack; /* program counter and stack pointer, 0: unknown */
+    uint64_t count;          /* of the calls that led there, the innermost first */
+    uint64_t calls[POOL__CRASH_CALLS];
+};
+
 struct pool__board {
     /* the worker's */
     _Alignas(64) _Atomic uint64_t running;
@@ -56,13 +73,20 @@ struct pool__board {
     _Atomic uint32_t hurry; /* somebody waits: flush after this item */
     /* both */
     _Alignas(64) _Atomic uint64_t range[POOL__FLIGHT];
-    unsigned char room[1024 - 128 - 8 * POOL__FLIGHT];
+    /* the worker's: a crash, told when `crashed` says so; WHOLE: with its calls */
+    struct pool__crash crash;
+    _Atomic uint32_t crashed;
+    uint32_t room;
     unsigned char staging[POOL__STAGING_SIZE];
 };
 
 static_assert(sizeof(struct pool__board) == POOL__BOARD_SIZE, "a board is a whole number of pages");
+static_assert(offsetof(struct pool__board, staging) == POOL__BOARD_SIZE - POOL__STAGING_SIZE, "nothing is lost");
 
-/* for a new life; no process may have it mapped but the host and those to be forked */
+/*
+ * For a new life; no process may have it mapped but the host and those to be forked. What the last worker had staged
+ * is not left to the next.
+ */
 void pool__board_clear(struct pool__board *board);
 
 /* ---- the host's side */
@@ -91,10 +115,20 @@ void pool__board_ask_cancel(struct pool__board *board, struct pool__place place)
  */
 size_t pool__board_salvage(const struct pool__board *board, uint64_t received, void *copy, size_t room);
 
+/* Copies what the worker told of its crash. False: nothing, or nothing that can be. */
+bool pool__board_crash(const struct pool__board *board, struct pool__crash *copy);
+
 /* ---- the worker's side */
 
 bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offset); /* false: the batch is left */
 void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
 bool pool__board_cancel_asked(const struct pool__board *board);
+
+/*
+ * A crash is told in two steps, so that what is known at once is not lost with the calls, should they not be found.
+ * Both are async-signal-safe.
+ */
+void pool__board_tell_crash(struct pool__board *board, const struct pool__crash *crash);
+void pool__board_tell_calls(struct pool__board *board, const uintptr_t *calls, size_t count);
 
 #endif

@@ -4,14 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "engine/engine.h"
+#include "engine/loss.h"
 
 /*
  * What a waiting frame of several items, and control frames behind it, may take. Reserved when the pipes are made, so
  * that sending cannot fail.
  */
 #define BACKLOG_ROOM (65536u + 4096u)
+/* jobs whose shared bytes a worker may have at once without more memory, reserved too */
+#define SHARED_ROOM 4u
 
 static const unsigned char zeros[4096];
 
@@ -19,6 +23,13 @@ void pool__channel_clear(struct pool__channel *channel)
 {
     memset(channel, 0, sizeof *channel);
     channel->tasks = channel->tasks_read = channel->results = channel->results_write = -1;
+}
+
+static bool reserve_shared(struct pool__channel *channel)
+{
+    channel->shared = malloc(SHARED_ROOM * sizeof *channel->shared);
+    channel->shared_room = channel->shared != NULL ? SHARED_ROOM : 0;
+    return channel->shared != NULL;
 }
 
 int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, int theirs[2])
@@ -35,7 +46,10 @@ int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_
     channel->tag = tag;
     if (pool__set_nonblocking(channel->tasks) < 0 || pool__set_nonblocking(channel->results) < 0)
         goto fail;
-    if (!pool__bytes_reserve(&channel->backlog, BACKLOG_ROOM)) {
+    if (!pool__identity_of(channel->tasks, &channel->task_pipe) ||
+        !pool__identity_of(channel->results, &channel->result_pipe))
+        goto fail;
+    if (!pool__bytes_reserve(&channel->backlog, BACKLOG_ROOM) || !reserve_shared(channel)) {
         errno = ENOMEM;
         goto fail;
     }
@@ -50,6 +64,8 @@ fail:
         pool__close(&tasks[0]);
         pool__close(&tasks[1]);
     }
+    pool__channel_leave_poller(pool, channel);
+    pool__channel_close_in_child(channel); /* while they are ours beyond doubt */
     pool__channel_close(pool, channel);
     return code;
 }
@@ -84,11 +100,30 @@ static void unpin(struct pool__channel *channel)
     channel->rest_job = NULL;
 }
 
+/* Not blindly: a program that closes all that it does not know may have opened files of its own by these numbers. */
+static void close_own(struct pool__channel *channel)
+{
+    pool__close_own(&channel->tasks, &channel->task_pipe);
+    pool__close_own(&channel->tasks_read, &channel->task_pipe);
+    pool__close_own(&channel->results, &channel->result_pipe);
+    pool__close_own(&channel->results_write, &channel->result_pipe);
+}
+
+void pool__channel_give_up(struct pool__channel *channel, bool all)
+{
+    if (all)
+        channel->tasks = channel->tasks_read = channel->results = channel->results_write = -1;
+    else
+        close_own(channel);
+    channel->want_write = false;
+    channel->at_end = true;
+}
+
 void pool__channel_close(struct pool *pool, struct pool__channel *channel)
 {
     pool__channel_leave_poller(pool, channel);
     unpin(channel);
-    pool__channel_close_in_child(channel);
+    close_own(channel);
     pool__bytes_free(&channel->backlog);
     free(channel->shared);
     free(channel->arrival.heap);
@@ -103,10 +138,15 @@ static bool is_waiting(const struct pool__channel *channel)
     return pool__bytes_held(&channel->backlog) > 0 || channel->rest_left > 0 || channel->rest_padding > 0;
 }
 
-/* Poll for room exactly while something waits. */
+bool pool__channel_is_unwatched(const struct pool__channel *channel)
+{
+    return channel->short_of_memory || (is_waiting(channel) && channel->tasks >= 0 && !channel->want_write);
+}
+
+/* Poll for room exactly while something waits; a pipe that fails would tell of room at once, again and again. */
 static void watch_room(struct pool *pool, struct pool__channel *channel)
 {
-    bool want = is_waiting(channel) && channel->tasks >= 0;
+    bool want = is_waiting(channel) && channel->tasks >= 0 && channel->failing_since == 0;
 
     if (want && !channel->want_write)
         channel->want_write = pool__poller_add(pool->pipes, channel->tasks, channel->tag, POOL__POLL_WRITE);
@@ -114,14 +154,25 @@ static void watch_room(struct pool *pool, struct pool__channel *channel)
         pool__poller_remove(pool->pipes, channel->tasks);
         channel->want_write = false;
     }
+    if (pool__channel_is_unwatched(channel))
+        pool__retry_soon(pool);
 }
 
 static size_t write_parts(struct pool *pool, struct pool__channel *channel, const struct iovec *parts, int count)
 {
-    ssize_t put = pool__write_some(channel->tasks, parts, count);
+    ssize_t put;
 
+    if (channel->seen_in != pool->calls_ever && !pool__identity_is(channel->tasks, &channel->task_pipe)) {
+        pool__note_loss(pool);
+        return 0;
+    }
+    channel->seen_in = pool->calls_ever;
+    put = pool__write_some(channel->tasks, parts, count);
+    if (put == POOL__GONE && channel->failing_since == 0)
+        channel->failing_since = pool__now(); /* no memory, say: its reading end is ours too */
     if (put <= 0)
-        return 0; /* gone cannot be: its reading end is ours too */
+        return 0;
+    channel->failing_since = 0;
     pool->bytes_sent += (uint64_t)put;
     return (size_t)put;
 }
@@ -158,6 +209,7 @@ bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
     struct iovec part;
     size_t put = 1;
 
+    channel->short_of_memory = false;
     while (put > 0 && is_waiting(channel)) {
         if (pool__bytes_held(&channel->backlog) > 0) {
             part = part_of(channel->backlog.data + channel->backlog.from, pool__bytes_held(&channel->backlog));
@@ -249,7 +301,7 @@ static bool has_shared(const struct pool__channel *channel, uint64_t id)
 static bool note_shared(struct pool__channel *channel, uint64_t id)
 {
     if (channel->shared_count == channel->shared_room) {
-        size_t room = channel->shared_room == 0 ? 4 : channel->shared_room * 2;
+        size_t room = channel->shared_room * 2;
         struct pool__shared_copy *shared = realloc(channel->shared, room * sizeof *shared);
 
         if (shared == NULL)
@@ -270,8 +322,11 @@ bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, c
         return false;
     if (job->shared_id == 0 || has_shared(channel, job->shared_id))
         return true;
-    if (!note_shared(channel, job->shared_id))
+    if (!note_shared(channel, job->shared_id)) {
+        channel->short_of_memory = true;
+        pool__retry_soon(pool);
         return false;
+    }
     memset(&frame, 0, sizeof frame);
     frame.kind = POOL__FRAME_SHARED;
     frame.shared = job->shared_id;

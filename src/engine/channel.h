@@ -14,6 +14,7 @@
 #ifndef POOL__CHANNEL_H
 #define POOL__CHANNEL_H
 
+#include "base/descriptor.h"
 #include "data/buffer.h"
 #include "data/wire.h"
 #include "engine/job.h"
@@ -34,8 +35,12 @@ struct pool__channel {
     int tasks_read;    /* the other end, kept open: so a write to a dead worker's pipe raises no SIGPIPE */
     int results;       /* to read */
     int results_write; /* the worker's end, ours until SPAWNED (rule 22) */
+    struct pool__identity task_pipe, result_pipe; /* which they are, should the program close them and open others: */
+    uint64_t seen_in;                             /* looked at in this call (pool->calls_ever); see loss.h */
     uint64_t tag;      /* {seat, life}, as the poller tells it */
     bool want_write;   /* the task pipe is in the poller's set for writing */
+    bool short_of_memory; /* a job's shared bytes could not be noted */
+    uint64_t failing_since; /* writing to it fails, since then; 0: it does not */
     bool at_end;       /* the result pipe has reached its end: not polled any more */
     bool announced;    /* LEAVING came */
     bool start_failed; /* START_FAILED came */
@@ -75,6 +80,9 @@ void pool__channel_close(struct pool *pool, struct pool__channel *channel);
 void pool__channel_leave_poller(struct pool *pool, struct pool__channel *channel);
 void pool__channel_close_in_child(struct pool__channel *channel);
 
+/* Some of the pool's descriptors are not ours any more, or all: closes what is left, and is out of every poller. */
+void pool__channel_give_up(struct pool__channel *channel, bool all);
+
 /* ---- out */
 
 /*
@@ -85,6 +93,9 @@ bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, c
 void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch,
                               const struct pool__run *run);
 void pool__channel_send_stop(struct pool *pool, struct pool__channel *channel);
+
+/* Something waits, and no poller will tell when it can be sent: that is for pool__retry_soon() to see to. */
+bool pool__channel_is_unwatched(const struct pool__channel *channel);
 
 /* Writes what waits. True: all of it is out. */
 bool pool__channel_flush(struct pool *pool, struct pool__channel *channel);
@@ -114,7 +125,10 @@ void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct po
  */
 void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 
-/* What a record says, whole: implemented in delivery.c. False: nonsense. */
+/* Is it a result of the item that is next to have its outcome at this seat? Implemented in delivery.c, as are: */
+bool pool__deliver_is_next(const struct pool__seat *seat, const struct pool__record *record);
+
+/* What a record says, whole. False: nonsense. */
 bool pool__deliver_start(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 bool pool__deliver_end(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 

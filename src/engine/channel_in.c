@@ -42,10 +42,22 @@ static void store(struct pool__arrival *arrival, const unsigned char *piece, siz
     arrival->got += size;
 }
 
+/*
+ * A place is good only as long as the item is the next that is owed here: a worker can lie an item away that it has
+ * begun to send, and what is not waited for any more has none either.
+ */
+static void check_place(const struct pool__seat *seat, struct pool__channel *channel)
+{
+    if (channel->arrival.at != NULL && !pool__deliver_is_next(seat, &channel->decoder.record))
+        channel->arrival.at = NULL;
+}
+
+/* What it has not claimed until now it shall not: of what it has claimed, nothing can be given to another. */
 static void condemn(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
     channel->poisoned = true;
     pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_NONSENSE, pool__now());
+    pool__scheduler_empty_seat(&pool->scheduler, seat);
     pool__channel_leave_poller(pool, channel);
 }
 
@@ -65,6 +77,7 @@ static void decode(struct pool *pool, struct pool__seat *seat, struct pool__chan
                 condemn(pool, seat, channel);
             break;
         case POOL__DECODED_PAYLOAD:
+            check_place(seat, channel);
             store(&channel->arrival, piece, piece_size, channel->decoder.record.size);
             break;
         case POOL__DECODED_END:
@@ -119,16 +132,31 @@ static ssize_t read_once(struct pool *pool, struct pool__seat *seat, struct pool
 {
     ssize_t got;
 
-    if (may_read_directly(channel))
-        return read_directly(pool, channel, most);
+    check_place(seat, channel);
+    if (may_read_directly(channel)) {
+        got = read_directly(pool, channel, most);
+        decode(pool, seat, channel, pool->scratch, 0); /* it may have been the record's last byte */
+        return got;
+    }
     got = pool__read_some(channel->results, pool->scratch, most < POOL__SCRATCH ? most : POOL__SCRATCH);
     if (got > 0)
         decode_piped(pool, seat, channel, pool->scratch, (size_t)got);
     return got;
 }
 
-/* A bounded amount, so that one that floods does not starve the others. */
-void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+/*
+ * In the middle of a record, though all that the worker has published is here and it has ended the item that is next:
+ * what began this record was not the worker's own code, and its end will never come.
+ */
+static void check_progress(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    if (channel->decoder.have == 0 || channel->poisoned || seat->board == NULL || !pool__seat_has_passed_head(seat))
+        return;
+    if (channel->received >= atomic_load_explicit(&seat->board->staged, memory_order_acquire))
+        condemn(pool, seat, channel);
+}
+
+static void read_some(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
     int turns;
 
@@ -136,29 +164,44 @@ void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool_
         ssize_t got = read_once(pool, seat, channel, 1u << 20);
 
         if (got == POOL__GONE) {
-            /* its end only hints at a death: the zygote tells (inv. 2) */
+            /* its end only hints at a death: the zygote tells (inv. 2), where it is not stopped */
             pool__poller_remove(pool->pipes, channel->results);
             channel->at_end = true;
+            if (!pool__has_hung_up(channel->results)) /* no end, but a failure; what is in it is read after its death */
+                pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_PIPE, pool__now());
+            seat->hung_up = true;
+            seat->prodded_at = pool__now();
+            pool->restaff = true;
         }
         if (got <= 0 || got < 4096)
             return;
     }
 }
 
+/* A bounded amount, so that one that floods does not starve the others. */
+void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    read_some(pool, seat, channel);
+    check_progress(pool, seat, channel);
+}
+
+/* Once: all of staging fits. A worker that stages on and on would hold us here. */
 void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
     size_t got;
 
-    while (!channel->poisoned && seat->board != NULL &&
-           (got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH)) > 0) {
-        channel->received += got;
-        decode(pool, seat, channel, pool->scratch, got);
-    }
+    if (channel->poisoned || seat->board == NULL)
+        return;
+    got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH);
+    channel->received += got;
+    decode(pool, seat, channel, pool->scratch, got);
+    check_progress(pool, seat, channel);
 }
 
 void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
-    size_t left = pool__readable_bytes(channel->results);
+    size_t left =
+        pool__identity_is(channel->results, &channel->result_pipe) ? pool__readable_bytes(channel->results) : 0;
 
     while (left > 0 && !channel->poisoned) {
         ssize_t got = read_once(pool, seat, channel, left);

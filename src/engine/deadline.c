@@ -84,17 +84,29 @@ static bool freeze(struct pool__scheduler *scheduler, struct pool__seat *seat)
     return seat->state == POOL__SEAT_READY || seat->state == POOL__SEAT_LEAVING;
 }
 
-/* Rule 8. */
-static void strike(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__place meant,
-                   enum pool__kill_reason reason, uint64_t now)
+/* Its item's time is up (rule 8). */
+static void strike_running(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__place meant,
+                           uint64_t now)
 {
     struct pool__place place;
 
     if (!freeze(scheduler, seat))
         return;
-    if (meant.mark == POOL__MARK_NONE ? seat->owed > 0 && !pool__seat_is_running(seat)
-                                      : pool__seat_running(seat, &place) != NULL && same_item(meant, place))
-        pool__staffing_condemn(scheduler, seat, reason, now);
+    if (pool__seat_running(seat, &place) != NULL && same_item(meant, place))
+        pool__staffing_condemn(scheduler, seat, POOL__KILL_DEADLINE, now);
+    else
+        pool__scheduler_relist(scheduler, seat);
+}
+
+/* It has been silent for long, with work in its pipe. What it had not begun is with the others by now. */
+static void strike_stuck(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    uint64_t heard = seat->heard;
+
+    if (!freeze(scheduler, seat))
+        return;
+    if (seat->heard == heard && !pool__seat_is_running(seat))
+        pool__staffing_condemn(scheduler, seat, POOL__KILL_STUCK, now);
     else
         pool__scheduler_relist(scheduler, seat);
 }
@@ -115,11 +127,10 @@ static bool is_excused(struct pool__seat *seat, struct pool__place place, bool s
 static void check_waiting(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t limit, bool stalled,
                           uint64_t now)
 {
-    static const struct pool__place nothing = {0, 0, POOL__MARK_NONE};
     uint64_t patience = limit > STUCK ? limit : STUCK;
 
-    if (!stalled && now - seat->heard >= patience)
-        strike(scheduler, seat, nothing, POOL__KILL_STUCK, now);
+    if (!stalled && now >= seat->heard + patience) /* what was just heard may be newer than now */
+        strike_stuck(scheduler, seat, now);
     if (may_check(seat))
         check_no_later_than(scheduler, seat, now + limit);
 }
@@ -143,7 +154,7 @@ static void check_seat(struct pool__scheduler *scheduler, struct pool__seat *sea
     } else if (is_excused(seat, place, stalled)) {
         check_no_later_than(scheduler, seat, now + pool__earlier(run->job->deadline, EXCUSE));
     } else {
-        strike(scheduler, seat, place, POOL__KILL_DEADLINE, now);
+        strike_running(scheduler, seat, place, now);
         if (may_check(seat))
             check_no_later_than(scheduler, seat, now + limit);
     }

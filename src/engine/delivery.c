@@ -12,7 +12,7 @@
 #define FIRST_ROOM 65536u /* heap for a payload before any of it is here */
 #define WORDS_MOST 65536u /* longer words are nonsense */
 
-static bool is_next(const struct pool__seat *seat, const struct pool__record *record)
+bool pool__deliver_is_next(const struct pool__seat *seat, const struct pool__record *record)
 {
     const struct pool__run *run = pool__seat_head(seat);
 
@@ -33,7 +33,7 @@ static bool start_result(struct pool__seat *seat, struct pool__channel *channel)
     struct pool__run *run = pool__seat_head(seat);
     bool keep = true;
 
-    if (!is_next(seat, record) || !seat->was_ready)
+    if (!pool__deliver_is_next(seat, record) || !seat->was_ready)
         return false;
     if (record->how != POOL__HOW_OK) {
         if (record->size > WORDS_MOST)
@@ -100,7 +100,7 @@ static bool end_result(struct pool *pool, struct pool__seat *seat, struct pool__
     const struct pool__record *record = &channel->decoder.record;
     struct pool__outcome outcome;
 
-    if (!is_next(seat, record)) {
+    if (!pool__deliver_is_next(seat, record)) {
         free(channel->arrival.heap);
         channel->arrival.heap = NULL;
         return false;
@@ -130,7 +130,9 @@ static bool end_result(struct pool *pool, struct pool__seat *seat, struct pool__
     free(channel->arrival.heap); /* words that came with a refusal */
     channel->arrival.heap = NULL;
     pool__scheduler_result(&pool->scheduler, seat, &outcome, pool__now());
-    pool->restaff = pool->restaff || (seat->budget == 0 && seat->owed == 0); /* it is to leave, in time */
+    /* it is to leave, in time */
+    pool->restaff =
+        pool->restaff || ((seat->budget == 0 || seat->state == POOL__SEAT_LEAVING) && seat->owed == 0);
     return true;
 }
 

@@ -8,10 +8,15 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "engine/callbacks.h"
+#include "engine/crash_words.h"
 #include "engine/deadline.h"
+#include "engine/loss.h"
 #include "engine/role.h"
 #include "engine/staffing.h"
 #include "engine/words.h"
+
+#define RETRY   POOL__MS         /* after what could not be sent */
+#define FAILING (100 * POOL__MS) /* how long writing to a worker may fail until it is given up */
 
 /* ---- memory and lock */
 
@@ -139,6 +144,18 @@ static uint32_t free_board(struct pool *pool)
     return which;
 }
 
+static void set_last_failure(struct pool *pool, int code, const char *words);
+
+/* Not for want of a moment's patience, but by an error of the system: as good as a worker that ends at once. */
+static bool no_start(struct pool *pool, int code)
+{
+    set_last_failure(pool, code, strerror(code));
+    if (pool->creating)
+        pool->create_error = code;
+    pool__staffing_no_start(&pool->scheduler, pool__now());
+    return false;
+}
+
 /* The fork lock is only tried: it is outside the pool's lock (rule 25). */
 static bool spawn(void *host, struct pool__seat *seat)
 {
@@ -153,32 +170,32 @@ static bool spawn(void *host, struct pool__seat *seat)
     seat->life++;
     code = pool__channel_open(pool, channel, tag_of(seat), theirs);
     pool__fork_unlock();
-    if (code != 0 && pool->creating)
-        pool->create_error = code;
     if (code != 0)
-        return false;
+        return no_start(pool, code);
     pool__board_clear(&pool->setup->boards[board]);
+    errno = EAGAIN;
     sent = pool__zygote_send(&pool->zygote, POOL__SPAWN, seat->index, seat->life, board, theirs, 2);
     if (!sent) {
+        code = errno;
         pool__channel_close(pool, channel);
-        return false;
+        return code == EAGAIN || code == EWOULDBLOCK ? false : no_start(pool, code);
     }
     seat->board = &pool->setup->boards[board];
     pool->boards[board].taken = true;
     return true;
 }
 
-/*
- * A zygote that was stopped is continued: it has our socket open still, so the number is its own. A pool that ends
- * needs no board for another worker.
- */
+static void prod_zygote(void *host)
+{
+    pool__zygote_continue(&((struct pool *)host)->zygote);
+}
+
+/* A pool that ends needs no board for another worker. */
 static bool abandon(void *host, struct pool__seat *seat)
 {
     struct pool *pool = host;
     struct pool__board_use *use = &pool->boards[seat->board - pool->setup->boards];
 
-    if (pool->zygote.control >= 0)
-        kill(pool->zygote.pid, SIGCONT);
     if (!pool->scheduler.ending && free_board(pool) == pool->setup->board_count)
         return false;
     use->abandoned = true;
@@ -190,7 +207,7 @@ static bool abandon(void *host, struct pool__seat *seat)
 }
 
 static const struct pool__actions actions = {can_send,  send_batch, unsend_batch,    send_stop, send_kill,
-                                             spawn,     look_at_staging, read_all,   abandon};
+                                             spawn,     look_at_staging, read_all, prod_zygote, abandon};
 const struct pool__actions *const pool__engine_actions = &actions;
 
 /* ---- the zygote's notices */
@@ -234,32 +251,41 @@ static void set_last_failure(struct pool *pool, int code, const char *words)
     pool->last_failure.words = strdup(words);
 }
 
+static bool is_bad_start(struct pool *pool, const struct pool__seat *seat)
+{
+    return !seat->was_ready && seat->state != POOL__SEAT_LEAVING && !channel_of(pool, seat)->start_failed;
+}
+
 /* It has not said itself why it could not start: then its end does. */
-static void note_bad_start(struct pool *pool, const struct pool__seat *seat, int status)
+static void note_bad_start(struct pool *pool, const struct pool__seat *seat, int status, const char *crash)
 {
     char words[POOL__ENDING_ROOM];
 
-    if (seat->was_ready || seat->state == POOL__SEAT_LEAVING || channel_of(pool, seat)->start_failed)
+    if (!is_bad_start(pool, seat))
         return;
     if (seat->reason == POOL__KILL_START)
         snprintf(words, sizeof words, "the initializer took longer than start_timeout_ms");
     else
         pool__ending_words(status, words);
-    set_last_failure(pool, pool__ending_code(status), words);
+    set_last_failure(pool, pool__ending_code(status),
+                     crash != NULL && seat->reason != POOL__KILL_START ? crash : words);
 }
 
 static void exited(struct pool *pool, struct pool__seat *seat, int status)
 {
-    struct pool__death death = {true, status, false, false};
+    struct pool__death death = {.known = true, .status = status};
+    char *words;
 
     pool__channel_drain(pool, seat, channel_of(pool, seat));
-    note_bad_start(pool, seat, status);
+    death.words = words = pool__death_words(pool, seat, status, is_bad_start(pool, seat));
+    note_bad_start(pool, seat, status, words);
     life_over(pool, seat, &death);
+    free(words);
 }
 
 static void spawn_failed(struct pool *pool, struct pool__seat *seat, int code)
 {
-    struct pool__death death = {false, 0, false, false};
+    struct pool__death death = {.known = false};
 
     set_last_failure(pool, code, strerror(code));
     if (pool->creating)
@@ -306,15 +332,15 @@ static void kill_orphans(struct pool *pool)
     for (i = 0; i < pool->scheduler.span; i++) {
         struct pool__seat *seat = &pool->scheduler.seats[i];
 
-        if (seat->board != NULL && seat->spawned && seat->pid > 1 &&
+        if (seat->board != NULL && seat->spawned && seat->pid > 1 && channel_of(pool, seat)->results >= 0 &&
             !pool__has_hung_up(channel_of(pool, seat)->results))
             kill(-seat->pid, SIGKILL);
     }
 }
 
-static void zygote_gone(struct pool *pool)
+void pool__zygote_gone(struct pool *pool)
 {
-    struct pool__death death = {false, 0, false, false};
+    struct pool__death death = {.known = false};
     bool expected = pool->zygote.quitting;
     unsigned i;
 
@@ -340,7 +366,7 @@ static void read_notices(struct pool *pool)
     while ((got = pool__zygote_next_notice(&pool->zygote, &notice)) > 0)
         handle_notice(pool, &notice);
     if (got < 0 && pool->zygote.control >= 0)
-        zygote_gone(pool);
+        pool__zygote_gone(pool);
 }
 
 /* ---- events */
@@ -375,8 +401,8 @@ static void draw_conclusions(struct pool *pool)
     if (pool__staffing_hopeless(&pool->scheduler))
         pool__break(pool, pool->last_failure.code, pool->last_failure.words);
     pool__end_if_idle(pool);
-    if (pool__staffing_over(&pool->scheduler) && !pool->zygote.quitting && pool->zygote.control >= 0)
-        pool->zygote.quitting = pool__zygote_send(&pool->zygote, POOL__QUIT, 0, 0, 0, NULL, 0);
+    if (pool__staffing_over(&pool->scheduler) && pool->zygote.control >= 0 && !pool__zygote_quit(&pool->zygote))
+        pool__retry_soon(pool);
     if (pool__is_over(pool))
         pool__notify(pool, pool);
 }
@@ -388,6 +414,32 @@ static void resend_kills(struct pool *pool)
     for (i = 0; i < pool->scheduler.span; i++)
         if (pool->scheduler.seats[i].kill_unsent)
             send_kill(pool, &pool->scheduler.seats[i]);
+}
+
+void pool__retry_soon(struct pool *pool)
+{
+    pool->retry_at = pool__earlier(pool->retry_at, pool__now() + RETRY);
+}
+
+/* Task pipes that something waits for, and that no poller watches: no memory for that, or writing itself fails. */
+static void retry_channels(struct pool *pool, uint64_t now)
+{
+    unsigned i;
+
+    pool->retry_at = POOL__NEVER;
+    for (i = 0; i < pool->scheduler.span; i++) {
+        struct pool__seat *seat = &pool->scheduler.seats[i];
+        struct pool__channel *channel = &pool->channels[i];
+
+        if (seat->board == NULL || seat->state == POOL__SEAT_DYING || !pool__channel_is_unwatched(channel))
+            continue;
+        if (channel->failing_since != 0 && now > channel->failing_since + FAILING) {
+            set_last_failure(pool, 0, "what is written to a worker does not reach it");
+            pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_PIPE, now);
+        } else if (pool__channel_flush(pool, channel)) {
+            pool__scheduler_has_room(&pool->scheduler, seat);
+        }
+    }
 }
 
 static void withdraw_unwanted(struct pool *pool)
@@ -405,6 +457,8 @@ void pool__settle(struct pool *pool)
 
     if (pool->pipes == NULL)
         return; /* destroyed: a future or an iterator has outlived it */
+    if (pool->loss_noted && !pool->lost)
+        pool__give_up(pool);
     withdraw_unwanted(pool);
     if (atomic_load(&pool->stop_asked) && !pool->stopped)
         pool__end_by_stop(pool);
@@ -417,6 +471,10 @@ void pool__settle(struct pool *pool)
         pool__staffing_adjust(&pool->scheduler, now);
         pool__scheduler_dispatch(&pool->scheduler, now);
     }
+    if (now >= pool->retry_at) {
+        retry_channels(pool, now);
+        pool__scheduler_dispatch(&pool->scheduler, now);
+    }
     draw_conclusions(pool);
     pool__rouse(pool);
 }
@@ -424,11 +482,11 @@ void pool__settle(struct pool *pool)
 uint64_t pool__next_timer(const struct pool *pool, bool all)
 {
     const struct pool__scheduler *scheduler = &pool->scheduler;
+    uint64_t next = pool__earlier(scheduler->staff_at, pool->retry_at);
 
     if (scheduler->owed == 0)
-        return scheduler->staff_at;
-    return pool__earlier(pool__earlier(scheduler->staff_at, scheduler->check_at),
-                         all ? scheduler->look_at : POOL__NEVER);
+        return next;
+    return pool__earlier(pool__earlier(next, scheduler->check_at), all ? scheduler->look_at : POOL__NEVER);
 }
 
 void pool__release_job(struct pool *pool, struct pool__job *job)

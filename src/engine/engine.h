@@ -62,7 +62,12 @@ struct pool {
     struct pool__zygote_link zygote;
     unsigned char *scratch; /* where results are read to, POOL__SCRATCH bytes */
     uint64_t next_shared_id;
+    uint64_t calls_ever; /* counts up with each public call */
+    uint64_t seen_in;    /* in which the control socket was looked at: see loss.h */
+    bool loss_noted;     /* a descriptor of ours is another's, */
+    bool lost;           /* and all were given up */
     bool restaff;  /* staffing has something to do */
+    uint64_t retry_at; /* when what could not be sent is tried again: pool__retry_soon() */
     bool creating; /* pool_create() has not returned: a spawn that fails ends it */
     int create_error;
     struct pool__link unwanted; /* jobs that an outcome has made pointless: withdrawn by the next settle */
@@ -75,6 +80,7 @@ struct pool {
         int code;
         char *words;
     } last_failure;
+    int64_t oom_kills;           /* the out-of-memory killer's counter when the pool was made */
     unsigned references;         /* the user's handle, futures, iterators */
     unsigned calls;              /* calls in progress that use the handle */
     pthread_cond_t quiet;        /* calls has become 0 */
@@ -152,12 +158,16 @@ uint64_t pool__next_timer(const struct pool *pool, bool all);
  */
 void pool__release_job(struct pool *pool, struct pool__job *job);
 
+/* Something waits to be sent and nothing will tell when it can be: tried again in a millisecond. */
+void pool__retry_soon(struct pool *pool);
+
 /* ---- ends */
 
 void pool__end_by_stop(struct pool *pool); /* what pool_stop() asked for */
 void pool__end_by_terminate(struct pool *pool);
 void pool__end_if_idle(struct pool *pool); /* after close: is everything done that can come? */
 void pool__break(struct pool *pool, int code, const char *words);
+void pool__zygote_gone(struct pool *pool); /* and every life with it */
 bool pool__is_over(const struct pool *pool); /* no worker and no zygote is left */
 
 /*

@@ -20,12 +20,13 @@ struct pool__outcome {
     int code;
     void *data; /* the result's bytes: malloc'ed, or the place that the owner gave, or NULL */
     size_t size;
-    char *message;   /* what pool_fail() said: malloc'ed, or NULL */
-    const char *why; /* what the engine knows besides status and code, or NULL; of static storage */
+    char *message;     /* what pool_fail() said: malloc'ed, or NULL */
+    const char *why;   /* what the engine knows besides status and code, or NULL; of static storage */
+    const char *words; /* POOL_CRASHED: the whole message but for the item's number, or NULL; good until told */
     pid_t worker;
     unsigned attempts;
     uint64_t deadline; /* ns; the one that passed, with POOL_EXPIRED */
-    uint64_t start; /* ns; 0: never started */
+    uint64_t start;    /* ns; 0: never started */
     uint64_t run;
 };
 

@@ -68,7 +68,7 @@ void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat
 
     measure(job->lone ? &scheduler->lone_ns : &job->item_ns, outcome->run);
     seat->started_any = true;
-    scheduler->bad_starts = 0;
+    scheduler->bad_starts = scheduler->pipe_deaths = 0;
     scheduler->next_spawn = 0;
     resolve(scheduler, seat, seat->head, outcome);
     pool__scheduler_heard(scheduler, seat, now);
@@ -97,10 +97,16 @@ bool pool__scheduler_leaving(struct pool__scheduler *scheduler, struct pool__sea
 
 /* ---- a death */
 
-/* By its own end, or by ours: an end of its own that came before the kill is told as what it was. */
+/*
+ * By its own end, or by ours: an end of its own that came before the kill is told as what it was. So is that of an item
+ * that was begun after the kill was asked for, where memory was too short to take it back before.
+ */
 static bool ended_by_deadline(const struct pool__seat *seat, const struct pool__death *death)
 {
-    return seat->reason == POOL__KILL_DEADLINE &&
+    struct pool__place place = pool__board_running(seat->board);
+
+    return seat->reason == POOL__KILL_DEADLINE && place.batch == seat->sighted.batch &&
+           place.offset == seat->sighted.offset &&
            (!death->known || (WIFSIGNALED(death->status) && WTERMSIG(death->status) == SIGKILL));
 }
 
@@ -124,6 +130,8 @@ static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, 
         outcome->status = POOL_EXPIRED;
         return;
     }
+    if (running)
+        outcome->words = death->words;
     if (death->abandoned) {
         outcome->why = "its worker was killed, and is held by the system";
     } else if (!death->known) {
@@ -136,35 +144,36 @@ static void blame(struct pool__outcome *outcome, const struct pool__seat *seat, 
     }
     if (seat->reason == POOL__KILL_NONSENSE)
         outcome->why = "its worker sent what no worker sends, and was killed";
+    else if (seat->reason == POOL__KILL_PIPE)
+        outcome->why = "its worker was killed: its pipes cannot be read or written";
     else if (!running && outcome->why == NULL)
         outcome->why = "its worker ended without leaving the result";
 }
 
 /*
  * An item that is first in line at death after death has some part in them, though it never ran (too large to
- * receive, most often). True: it is CRASHED now.
+ * receive, most often). Then it is CRASHED now.
  */
-static bool suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
+static void suspect(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
                     uint64_t now)
 {
     struct pool__run *run = pool__seat_head(seat);
     struct pool__outcome outcome;
 
     if (++run->suspicion < SUSPICIOUS_DEATHS)
-        return false;
+        return;
     blame(&outcome, seat, death, false, now);
     outcome.status = POOL_CRASHED;
     outcome.why = "its workers died before it could start";
     resolve(scheduler, seat, seat->head, &outcome);
-    return true;
 }
 
 /*
  * Where the job asked for it, the next item of a batch is run again, by another worker: the one that ran it is gone.
- * False: it is not, and has its outcome.
+ * It joins those that are given back at the end. False: it is not, and is to have its outcome.
  */
 static bool retry(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
-                  const struct pool__outcome *outcome)
+                  const struct pool__outcome *outcome, struct pool__link *again_list)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__job *job = run->job;
@@ -182,7 +191,7 @@ static bool retry(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
         again = pool__run_make(job, index, 1); /* the same memory: the old one must be struck off first */
     again->attempt = attempt + 1;
     scheduler->retried++;
-    pool__queue_give_back(scheduler, again);
+    pool__list_push(again_list, &again->link);
     return true;
 }
 
@@ -207,7 +216,7 @@ static void return_rest(struct pool__scheduler *scheduler, struct pool__seat *se
  * worker, nor run again: it might start yet.
  */
 static bool lose_items(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
-                       const struct pool__death *death, uint64_t now)
+                       const struct pool__death *death, struct pool__link *again, uint64_t now)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__verdict verdict = {0, false};
@@ -221,7 +230,7 @@ static bool lose_items(struct pool__scheduler *scheduler, struct pool__seat *sea
         struct pool__outcome outcome;
 
         blame(&outcome, seat, death, verdict.running && i == verdict.lost, now);
-        if (death->abandoned || !retry(scheduler, seat, batch, &outcome))
+        if (death->abandoned || !retry(scheduler, seat, batch, &outcome, again))
             resolve(scheduler, seat, batch, &outcome);
     }
     return lost > 0;
@@ -231,17 +240,21 @@ void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *
                           uint64_t now)
 {
     bool anything_ran = pool__seat_is_marked(seat);
+    struct pool__link again, *link; /* what is run again, the last first */
     uint32_t batch;
 
+    pool__list_init(&again);
     pool__list_remove(&seat->link);
-    seat->started_any = seat->started_any || anything_ran;
     for (batch = seat->head; batch != seat->sent + 1; batch++)
-        anything_ran = lose_items(scheduler, seat, batch, death, now) || anything_ran;
+        anything_ran = lose_items(scheduler, seat, batch, death, &again, now) || anything_ran;
+    seat->started_any = seat->started_any || anything_ran; /* by what was lost, too: a mark may be a lie */
     if (pool__seat_head(seat) != NULL && !anything_ran && seat->was_ready && !death->announced &&
         (seat->reason == POOL__KILL_NONE || seat->reason == POOL__KILL_STUCK))
         suspect(scheduler, seat, death, now);
-    /* from the last to the first, each to the front: so they keep their order */
+    /* from the last to the first, each to the front: so they keep their order. What was lost lay before the rest */
     for (batch = seat->sent; seat->owed > 0; batch--)
         if (seat->flight[batch % POOL__FLIGHT] != NULL)
             return_rest(scheduler, seat, batch);
+    while ((link = pool__list_pop(&again)) != NULL)
+        pool__queue_give_back(scheduler, pool__holder(link, struct pool__run, link));
 }

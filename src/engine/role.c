@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "engine/callbacks.h"
+#include "engine/loss.h"
 
 #define EVENTS 64
 /* how long a role that nobody holds is left to the next waiter: submit-then-get pays for no other wake-up */
@@ -103,6 +104,10 @@ static void sleep_on_pipes(struct pool *pool, uint64_t end)
     struct pool__ready ready[EVENTS];
     size_t count;
 
+    if (pool__has_lost(pool)) {
+        pool__settle(pool);
+        return;
+    }
     end = pool__earlier(end, pool__next_timer(pool, true));
     pool->holder_sleeps_until = end;
     pool__unlock(pool);
@@ -116,11 +121,14 @@ static void sleep_on_pipes(struct pool *pool, uint64_t end)
 void pool__look_at_pipes(struct pool *pool)
 {
     struct pool__ready ready[EVENTS];
-    size_t count =
-        pool__poller_wait(pool->pipes, NULL, pool->holder_sleeps_until != 0 ? POOL__ONLY_LOOK : 0, ready, EVENTS);
+    size_t count = 0;
 
+    if (!pool__has_lost(pool))
+        count =
+            pool__poller_wait(pool->pipes, NULL, pool->holder_sleeps_until != 0 ? POOL__ONLY_LOOK : 0, ready, EVENTS);
     pool__handle_ready(pool, ready, count);
     pool__settle(pool);
+    pool__poller_leave_rung(pool->pipes);
 }
 
 static void sleep_on_condition(struct pool *pool, struct pool__waiter *self, uint64_t end)
@@ -151,7 +159,7 @@ static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(
         looked = true;
         if (!pool__has_thread(pool) && pool__callbacks_run(pool))
             continue;
-        if (may_hold(pool, self)) {
+        if (may_hold(pool, self) && !pool->lost) {
             pool->holder = self;
             sleep_on_pipes(pool, end);
         } else if (end != 0) {
@@ -176,6 +184,7 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
     pool__list_remove(&self.link);
     if (pool->holder == &self)
         pass_on(pool);
+    pool__poller_leave_rung(pool->pipes);
     pthread_cond_destroy(&self.wake);
     return is_so;
 }
@@ -198,6 +207,26 @@ static uint64_t prepare_to_sleep(struct pool *pool, struct pool__waiter *self)
     return pool__earlier(pool->take_role_at, pool__next_timer(pool, pool->holder == self));
 }
 
+/* In its sleep only, and only where that can be ended by nothing else: see pool__background_end(). */
+static void may_be_cancelled(bool may)
+{
+#ifdef PTHREAD_CANCEL_DISABLE
+    int before;
+
+    pthread_setcancelstate(may ? PTHREAD_CANCEL_ENABLE : PTHREAD_CANCEL_DISABLE, &before);
+#else
+    (void)may;
+#endif
+}
+
+static void leave(struct pool *pool)
+{
+    if (pool->holder == pool->background)
+        pool->holder = NULL;
+    pool->background = NULL;
+    pool->thread_runs = false;
+}
+
 static void *background(void *argument)
 {
     struct pool *pool = argument;
@@ -207,25 +236,28 @@ static void *background(void *argument)
     memset(&self, 0, sizeof self);
     pool__lock(pool);
     pool->background = &self;
-    while (!pool->thread_ends) {
+    may_be_cancelled(false);
+    while (!pool->thread_ends && !pool->lost) {
         bool has_role;
         size_t count;
 
         pool->thread_sleeps_until = prepare_to_sleep(pool, &self);
         has_role = pool->holder == &self;
         pool__unlock(pool);
+        may_be_cancelled(true);
         count = pool__poller_wait(pool->bell, has_role ? pool->pipes : NULL, pool->thread_sleeps_until, ready, EVENTS);
+        may_be_cancelled(false);
         pool__lock(pool);
+        pool->seen_in = 0; /* the program had its turn meanwhile */
+        if (pool__has_lost(pool))
+            count = 0;
         /* a waiter took the role meanwhile and sleeps there too: its wake may have ended our sleep instead */
         if (has_role && pool->holder != NULL && pool->holder != &self)
             pool__poller_wake(pool->pipes);
         pool__handle_ready(pool, ready, count);
         pool__settle(pool);
     }
-    if (pool->holder == &self)
-        pool->holder = NULL;
-    pool->background = NULL;
-    pool->thread_runs = false;
+    leave(pool);
     pool__unlock(pool);
     return NULL;
 }
@@ -240,6 +272,8 @@ int pool__background_start(struct pool *pool)
 
 void pool__background_end(struct pool *pool)
 {
+    bool cancel;
+
     pool__lock(pool);
     if (!pool__has_thread(pool)) {
         pool__unlock(pool);
@@ -247,6 +281,13 @@ void pool__background_end(struct pool *pool)
     }
     pool->thread_ends = true;
     pool__poller_wake(pool->bell);
+    cancel = pool->lost && pool->thread_runs;
     pool__unlock(pool);
+#ifdef PTHREAD_CANCEL_DISABLE
+    if (cancel) /* it sleeps on what the program has closed, and nothing wakes it */
+        pthread_cancel(pool->thread);
+#endif
     pthread_join(pool->thread, NULL);
+    if (cancel)
+        leave(pool);
 }

@@ -7,6 +7,7 @@
 #include "data/wire.h"
 #include "engine/deadline.h"
 #include "engine/queue.h"
+#include "engine/staffing.h"
 
 /* ns of work that a batch of cheap items is made to hold; what is not started can be taken back */
 #define BATCH_TIME (500 * UINT64_C(1000))
@@ -310,6 +311,11 @@ void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now)
         struct pool__seat *seat = &scheduler->seats[i];
         uint64_t due = look_due(seat);
 
+        if (due <= now && !pool__seat_is_sane(seat)) {
+            pool__staffing_condemn(scheduler, seat, POOL__KILL_NONSENSE, now);
+            pool__scheduler_empty_seat(scheduler, seat);
+            continue;
+        }
         if (due <= now) {
             seat->looks = seat->looks < 2 && seat->owed > 1 ? seat->looks + 1 : 3;
             if (seat->looks < 3)

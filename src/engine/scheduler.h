@@ -40,6 +40,8 @@ struct pool__actions {
     void (*look)(void *host, struct pool__seat *seat);
     /* Reads all that the seat has sent and staged by now. */
     void (*read)(void *host, struct pool__seat *seat);
+    /* The zygote owes word of a seat for long: it may be stopped. */
+    void (*prod)(void *host);
     /*
      * The seat is DYING and its end is not told in time. Once its items are told: may another worker be started in its
      * place? Then its life is no longer the seat's. False: there is no room for one more.
@@ -49,10 +51,11 @@ struct pool__actions {
 
 /* How a life ended. */
 struct pool__death {
-    bool known;     /* a wait status is there; false: it never came to be, or the zygote is gone */
-    int status;     /* the wait status, where known */
-    bool announced; /* it had said LEAVING */
-    bool abandoned; /* it was killed, and the kernel keeps it: it is not known to be over */
+    bool known;        /* a wait status is there; false: it never came to be, or the zygote is gone */
+    int status;        /* the wait status, where known */
+    bool announced;    /* it had said LEAVING */
+    bool abandoned;    /* it was killed, and the kernel keeps it: it is not known to be over */
+    const char *words; /* what ended the item that was running, for a person; NULL: nothing but the status is known */
 };
 
 struct pool__scheduler {
@@ -80,6 +83,7 @@ struct pool__scheduler {
     bool ending;                          /* no more work will come: idle workers are stopped */
     bool aborted;                         /* nor is any left: no worker is started */
     bool work_to_share;                   /* some seat has more than it can be running */
+    unsigned pipe_deaths; /* workers in a row that could not be reached, without an outcome in between */
     unsigned bad_starts;                  /* lives in a row that ended before they had done anything */
     bool bad_before_ready;                /* the last of these had not even been READY */
     uint64_t last_ready;                  /* when a worker last was */

@@ -23,7 +23,8 @@ void pool__seat_enter(struct pool__seat *seat, enum pool__seat_state state, uint
     if (!pool__seat_may_become(seat->state, state))
         return;
     seat->state = state;
-    seat->since = now;
+    seat->since = seat->prodded_at = now;
+    seat->prods = 0;
     if (state == POOL__SEAT_READY)
         seat->was_ready = true;
 }
@@ -36,7 +37,7 @@ void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64
     seat->head = 1;
     seat->owed = 0;
     seat->budget = tasks_per_worker != 0 ? tasks_per_worker : UINT64_MAX;
-    seat->spawned = seat->kill_unsent = seat->was_ready = seat->started_any = false;
+    seat->spawned = seat->kill_unsent = seat->hung_up = seat->was_ready = seat->started_any = false;
     seat->heard = now;
     seat->looks = 0;
     seat->check_at = POOL__NEVER;
@@ -142,6 +143,32 @@ bool pool__seat_is_running(const struct pool__seat *seat)
     struct pool__place place;
 
     return pool__seat_running(seat, &place) != NULL;
+}
+
+bool pool__seat_is_sane(const struct pool__seat *seat)
+{
+    struct pool__place place = pool__board_running(seat->board);
+    uint32_t batch, claimed;
+
+    if (place.mark != POOL__MARK_NONE && place.batch - 1 >= seat->sent)
+        return false;
+    for (batch = seat->head; batch != seat->sent + 1; batch++) {
+        const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+
+        if (run != NULL && (!pool__board_claimed(seat->board, batch, run->count, &claimed) || claimed < run->done))
+            return false;
+    }
+    return true;
+}
+
+bool pool__seat_has_passed_head(const struct pool__seat *seat)
+{
+    struct pool__place place = pool__board_running(seat->board);
+    const struct pool__run *head = pool__seat_head(seat);
+
+    if (head == NULL || !is_in_flight(seat, place) || place.batch < seat->head)
+        return false;
+    return place.batch > seat->head || place.offset + (place.mark == POOL__MARK_DONE) > head->done;
 }
 
 uint64_t pool__seat_patience_ends(const struct pool__seat *seat)

@@ -24,6 +24,7 @@ enum pool__seat_state { POOL__SEAT_EMPTY, POOL__SEAT_STARTING, POOL__SEAT_READY,
 enum pool__kill_reason {
     POOL__KILL_NONE,
     POOL__KILL_NONSENSE, /* it sent or left what no worker of ours does (inv. 8) */
+    POOL__KILL_PIPE,     /* its pipes cannot be read or written, in this process */
     POOL__KILL_START,    /* its initializer took too long */
     POOL__KILL_STOP,     /* it did not end in time after STOP */
     POOL__KILL_DEADLINE, /* what it runs has passed its deadline */
@@ -48,12 +49,15 @@ struct pool__seat {
     uint64_t budget;                        /* items that may still be sent in this life (tasks_per_worker) */
     bool spawned;                           /* the zygote has forked it */
     bool kill_unsent;                       /* the control socket was full */
+    bool hung_up;                           /* the result pipe is at its end: it is dead, or has closed it */
     bool was_ready;
     bool started_any; /* an item of this life has an outcome, or was running when it ended */
     uint64_t since;   /* when the state was entered */
     /* when it last gave a sign of life, or was sent something while it owed no more than one item */
     uint64_t heard;
     unsigned looks; /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
+    uint64_t prodded_at; /* when the zygote was last prodded for word of it, or what it owes word of began */
+    unsigned prods;
     /* deadlines (deadline.c) */
     uint64_t check_at;          /* when what it runs is to be looked at; NEVER: nothing it has is limited */
     struct pool__place sighted; /* the item that was seen running, */
@@ -91,6 +95,15 @@ bool pool__seat_is_running(const struct pool__seat *seat);
 
 /* The item that it is in, and the run that holds it; NULL: none whose outcome is owed. */
 struct pool__run *pool__seat_running(const struct pool__seat *seat, struct pool__place *place);
+
+/*
+ * Are mark and range words what host and worker can have made? Of what is in flight; where they are not, neither a
+ * steal nor a deadline finds anything to act on.
+ */
+bool pool__seat_is_sane(const struct pool__seat *seat);
+
+/* Has it, by its board, ended the item that is the next to have an outcome, or gone on to a later one? */
+bool pool__seat_has_passed_head(const struct pool__seat *seat);
 
 /* Is it in a task function, owed or not? */
 bool pool__seat_is_marked(const struct pool__seat *seat);

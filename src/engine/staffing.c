@@ -13,6 +13,8 @@
 #define TRY_AGAIN    POOL__MS           /* after a spawn that could not be asked for */
 #define DYING_TIME   (200 * POOL__MS)   /* from the kill until the items are told without having heard of the end, */
 #define LAST_DYING   (1000 * POOL__MS)  /* and the same in a pool that ends, where many die at once */
+#define PROD         (50 * POOL__MS)    /* from a question to the zygote until it is prodded; each time twice as long, */
+#define PRODS        8u                 /* so many times */
 
 static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at)
 {
@@ -64,7 +66,14 @@ void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat
     enter(scheduler, seat, POOL__SEAT_DYING, now);
     seat->reason = reason;
     scheduler->actions->kill(scheduler->host, seat);
-    staff_no_later_than(scheduler, now + DYING_TIME);
+    staff_no_later_than(scheduler, now + PROD);
+}
+
+void pool__staffing_no_start(struct pool__scheduler *scheduler, uint64_t now)
+{
+    scheduler->bad_starts++;
+    scheduler->bad_before_ready = true;
+    scheduler->next_spawn = now + brake(scheduler->bad_starts);
 }
 
 static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
@@ -83,7 +92,7 @@ static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
     scheduler->alive++;
     scheduler->started++;
     scheduler->next_spawn = now + brake(scheduler->bad_starts);
-    staff_no_later_than(scheduler, now + scheduler->start_timeout);
+    staff_no_later_than(scheduler, now + PROD);
 }
 
 /* A busy worker ends what it runs; what it has not begun goes to the others. */
@@ -108,12 +117,29 @@ static bool is_due(struct pool__scheduler *scheduler, uint64_t since, uint64_t l
 }
 
 /*
+ * A spawn, a kill or a death of which the zygote says nothing: it may be stopped. What hung up may also live, without
+ * its pipe.
+ */
+static void prod_if_silent(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
+{
+    bool owed = seat->state != POOL__SEAT_EMPTY &&
+                (!seat->spawned || seat->hung_up || seat->state == POOL__SEAT_DYING);
+
+    if (!owed || !is_due(scheduler, seat->prodded_at, PROD << seat->prods, now))
+        return;
+    scheduler->actions->prod(scheduler->host);
+    seat->prodded_at = now;
+    seat->prods += seat->prods < PRODS;
+    staff_no_later_than(scheduler, now + (PROD << seat->prods));
+}
+
+/*
  * SIGKILL is on its way to it, or was, and nothing has been heard: a process in a debugger's hands or in the middle
  * of the system's, or a zygote that is stopped. Nobody waits for that any longer than this.
  */
 static void adjust_dying(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
 {
-    struct pool__death unknown = {false, 0, false, true};
+    struct pool__death unknown = {.known = false, .abandoned = true};
 
     if (seat->kill_unsent)
         staff_no_later_than(scheduler, now + TRY_AGAIN);
@@ -133,6 +159,7 @@ static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *se
 {
     bool wanted = worker_wanted(scheduler, seat);
 
+    prod_if_silent(scheduler, seat, now);
     switch (seat->state) {
     case POOL__SEAT_EMPTY:
         if (wanted)
@@ -251,8 +278,10 @@ void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *s
         scheduler->bad_starts = 0;
     if (seat->started_any)
         scheduler->bad_starts = 0; /* a crashing task proves that workers do start */
+    scheduler->pipe_deaths += seat->reason == POOL__KILL_PIPE;
     if (!ours && !seat->started_any) {
-        if (scheduler->bad_starts + 1 < HOPELESS || !was_killed(scheduler, death, now))
+        if (scheduler->bad_starts + 1 < HOPELESS || seat->reason != POOL__KILL_NONE ||
+            !was_killed(scheduler, death, now))
             scheduler->bad_starts++;
         scheduler->bad_before_ready = !seat->was_ready;
         scheduler->next_spawn = now + brake(scheduler->bad_starts);
@@ -268,6 +297,8 @@ bool pool__staffing_hopeless(const struct pool__scheduler *scheduler)
 {
     unsigned i;
 
+    if (scheduler->pipe_deaths >= HOPELESS && !scheduler->aborted)
+        return true; /* READY or not: none can be reached */
     if (scheduler->bad_starts < HOPELESS || scheduler->aborted ||
         (!scheduler->bad_before_ready && !pool__scheduler_waits(scheduler)))
         return false;

@@ -28,6 +28,9 @@ void pool__staffing_ready(struct pool__scheduler *scheduler, struct pool__seat *
 void pool__staffing_condemn(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool__kill_reason reason,
                             uint64_t now);
 
+/* A worker could not even be asked for, by an error of the system: counts as a bad start. */
+void pool__staffing_no_start(struct pool__scheduler *scheduler, uint64_t now);
+
 /* The seat has become EMPTY; `gone` of the scheduler comes first. */
 void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
                          uint64_t now);

@@ -32,7 +32,7 @@ static const struct {
     {SIGUSR2, "user signal 2"},
 };
 
-static const char *signal_name(int number)
+const char *pool__signal_name(int number)
 {
     size_t i;
 
@@ -51,7 +51,7 @@ void pool__ending_words(int status, char words[POOL__ENDING_ROOM])
 {
     if (WIFSIGNALED(status))
         snprintf(words, POOL__ENDING_ROOM, "was ended by signal %d (%s)", WTERMSIG(status),
-                 signal_name(WTERMSIG(status)));
+                 pool__signal_name(WTERMSIG(status)));
     else
         snprintf(words, POOL__ENDING_ROOM, "exited with status %d", WEXITSTATUS(status));
 }
@@ -65,7 +65,7 @@ static void what_happened(const struct pool__outcome *outcome, char words[POOL__
     case POOL_CRASHED:
         if (outcome->code > 0)
             snprintf(words, POOL__ENDING_ROOM, "its worker %ld was ended by signal %d (%s)", (long)outcome->worker,
-                     outcome->code, signal_name(outcome->code));
+                     outcome->code, pool__signal_name(outcome->code));
         else
             snprintf(words, POOL__ENDING_ROOM, "its worker %ld ended", (long)outcome->worker);
         break;
@@ -92,6 +92,16 @@ static void what_happened(const struct pool__outcome *outcome, char words[POOL__
     }
 }
 
+static char *join(const char *item, const char *words)
+{
+    size_t room = strlen(item) + strlen(words) + 1;
+    char *message = malloc(room);
+
+    if (message != NULL)
+        snprintf(message, room, "%s%s", item, words);
+    return message;
+}
+
 char *pool__outcome_words(struct pool__outcome *outcome, uint64_t index, bool lone)
 {
     char words[POOL__ENDING_ROOM], *message = outcome->message, item[32] = "";
@@ -101,9 +111,11 @@ char *pool__outcome_words(struct pool__outcome *outcome, uint64_t index, bool lo
         outcome->message = NULL;
         return message;
     }
-    what_happened(outcome, words);
     if (!lone)
         snprintf(item, sizeof item, "item %llu: ", (unsigned long long)index);
+    if (outcome->words != NULL && outcome->status == POOL_CRASHED)
+        return join(item, outcome->words);
+    what_happened(outcome, words);
     room = strlen(item) + strlen(words) + (outcome->why != NULL ? strlen(outcome->why) : 0) + 4;
     message = malloc(room);
     if (message != NULL && outcome->why != NULL && outcome->status != POOL_CRASHED && outcome->status != POOL_EXITED)

@@ -6,6 +6,8 @@
 
 #define POOL__ENDING_ROOM 128
 
+const char *pool__signal_name(int number); /* "segmentation fault" */
+
 /* Of a wait status: the signal, or the exit status; "was ended by signal 9 (killed)", "exited with status 3". */
 int pool__ending_code(int status);
 void pool__ending_words(int status, char words[POOL__ENDING_ROOM]);

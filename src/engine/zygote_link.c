@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,13 +31,18 @@ static bool push_request(struct pool__zygote_link *link)
     return true;
 }
 
+bool pool__zygote_is_ours(const struct pool__zygote_link *link)
+{
+    return link->control < 0 || pool__identity_is(link->control, &link->identity);
+}
+
 bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life,
                        uint32_t board, const int *fds, size_t fd_count)
 {
     struct pool__message message;
     ssize_t put;
 
-    if (link->control < 0 || !push_request(link))
+    if (link->control < 0 || !pool__zygote_is_ours(link) || !push_request(link))
         return false;
     memset(&message, 0, sizeof message);
     message.kind = kind;
@@ -49,6 +56,15 @@ bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind k
     link->request_left = POOL__MESSAGE_SIZE - (size_t)put;
     push_request(link);
     return true;
+}
+
+bool pool__zygote_quit(struct pool__zygote_link *link)
+{
+    if (link->control < 0)
+        return false;
+    if (!link->quitting)
+        link->quitting = pool__zygote_send(link, POOL__QUIT, 0, 0, 0, NULL, 0) || shutdown(link->control, SHUT_WR) == 0;
+    return link->quitting;
 }
 
 int pool__zygote_next_notice(struct pool__zygote_link *link, struct pool__message *notice)
@@ -77,15 +93,19 @@ static int greet(struct pool__zygote_link *link)
     struct pollfd fd;
     int got;
 
-    if (!pool__zygote_send(link, POOL__HELLO, 0, 0, 0, NULL, 0))
-        return EAGAIN;
+    while (!pool__zygote_send(link, POOL__HELLO, 0, 0, 0, NULL, 0)) {
+        if ((errno != EAGAIN && errno != EWOULDBLOCK) || pool__now() >= end)
+            return EAGAIN;
+        pool__nap();
+    }
     memset(&fd, 0, sizeof fd);
     fd.fd = link->control;
     fd.events = POLLIN;
     while ((got = pool__zygote_next_notice(link, &notice)) == 0) {
         if (pool__now() >= end)
             return ETIMEDOUT;
-        poll(&fd, 1, pool__ms_until(end));
+        if (poll(&fd, 1, pool__ms_until(end)) < 0)
+            pool__nap();
     }
     if (got < 0 || notice.kind != POOL__ALIVE)
         return EAGAIN;
@@ -107,6 +127,10 @@ static int open_ends(struct pool__zygote_link *link, struct pool__zygote_setup *
         return errno;
     setup->control = ends[1];
     setup->host_end = link->control = ends[0];
+    if (!pool__identity_of(link->control, &link->identity)) {
+        pool__close(&link->control); /* while it is ours beyond doubt */
+        return errno;
+    }
     setup->host = pool__pidfd_open(getpid()); /* by the host itself, so that it cannot be another's (rule 21) */
     if (pool__death_bell_open(&setup->bell) < 0 || pool__set_nonblocking(setup->control) < 0 ||
         pool__set_nonblocking(link->control) < 0)
@@ -118,6 +142,7 @@ static void close_zygotes_ends(struct pool__zygote_setup *setup)
 {
     pool__close(&setup->control);
     pool__close(&setup->host);
+    pool__close(&setup->doorbell);
     pool__death_bell_close(&setup->bell);
 }
 
@@ -141,9 +166,15 @@ int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup
     return code;
 }
 
+void pool__zygote_continue(const struct pool__zygote_link *link)
+{
+    if (link->control >= 0)
+        kill(link->pid, SIGCONT);
+}
+
 void pool__zygote_bury(struct pool__zygote_link *link)
 {
-    pool__close(&link->control);
+    pool__close_own(&link->control, &link->identity);
     if (link->our_child)
         while (waitpid(link->pid, NULL, 0) < 0 && errno == EINTR)
             continue;

@@ -9,22 +9,30 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/descriptor.h"
 #include "data/control.h"
 
 struct pool__zygote_link {
     int control; /* -1: the zygote is gone, or was let go */
+    struct pool__identity identity; /* of control */
     pid_t pid;
     bool our_child; /* the host is PID 1 or a subreaper: then the zygote is its child after all (rule 26) */
-    bool quitting;  /* QUIT was sent: its end is no failure */
+    bool quitting;  /* it was told to quit: its end is no failure */
     unsigned char notice[POOL__MESSAGE_SIZE]; /* one that has come in part */
     size_t have;
     unsigned char request[POOL__MESSAGE_SIZE]; /* one that went out in part */
     size_t request_left;
 };
 
+/* Is the socket what it was? False: the program has closed it, and the number may be another file's. */
+bool pool__zygote_is_ours(const struct pool__zygote_link *link);
+
 /* False: not now, or the zygote is gone. The descriptors go with the first byte, and only once (rule 22). */
 bool pool__zygote_send(struct pool__zygote_link *link, enum pool__message_kind kind, uint32_t seat, uint32_t life,
                        uint32_t board, const int *fds, size_t fd_count);
+
+/* QUIT, or where that cannot be sent the end of what is sent, which says the same. False: neither. */
+bool pool__zygote_quit(struct pool__zygote_link *link);
 
 /* 1: a notice; 0: none now; -1: the zygote is gone. */
 int pool__zygote_next_notice(struct pool__zygote_link *link, struct pool__message *notice);
@@ -35,6 +43,12 @@ int pool__zygote_next_notice(struct pool__zygote_link *link, struct pool__messag
  */
 struct pool__zygote_setup;
 int pool__zygote_start(struct pool__zygote_link *link, struct pool__zygote_setup *setup);
+
+/*
+ * Continues it where it is stopped (rule 24); nothing else to one that runs. Its number is its own for as long as its
+ * end of the socket is open.
+ */
+void pool__zygote_continue(const struct pool__zygote_link *link);
 
 /* After its end: the socket is closed, and the status taken where the zygote is our child. */
 void pool__zygote_bury(struct pool__zygote_link *link);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The shared library's symbols: exactly the header's functions, and it meets nobody else's. Two programs have functions of
 # all our names, public and internal, of their own: one in the program itself, one in a library that is searched before ours.
+# And it asks nothing of the C library that it must not: no wall clock, no pages given away to a pipe, no end of the program.
 # Environment: SOURCE, BUILD, CC, NM.
 set -eu
 scratch=$(mktemp -d)
@@ -36,6 +37,34 @@ fi
 "$NM" -g --defined-only "$BUILD/libprocpool.a" | awk 'NF == 3 { print $3 }' | sort -u > "$scratch/static"
 if grep -v -E '^pool_' "$scratch/static"; then
     fail "names in libprocpool.a that do not begin with pool_: the lines above"
+fi
+
+# clock_gettime() is asked for the monotonic clock only, and by one file.
+"$NM" -u "$BUILD/libprocpool.a" | awk '$1 == "U" { print $2 }' | sed 's/@.*//' | sort -u > "$scratch/asked"
+grep -q -x clock_gettime "$scratch/asked" || fail "clock_gettime is not asked for: has this list been read rightly?"
+if grep -x -E 'time|times|clock|ftime|gettimeofday|localtime.*|gmtime.*|mktime|timespec_get|alarm|setitimer|sleep|usleep' \
+    "$scratch/asked"; then
+    fail "clocks other than the monotonic one, or sleeps: the lines above"
+fi
+if grep -x -E 'vmsplice|splice|tee|select|pselect|exit|abort|quick_exit|signal|system|popen|setenv|putenv|chdir|umask' \
+    "$scratch/asked"; then
+    fail "calls that this library does not make: the lines above"
+fi
+# pool__nap() is for loops whose poll() fails.
+if grep -l -r 'nanosleep(' "$SOURCE/src" | grep -v '/src/base/clock\.c$'; then
+    fail "sleeps: in the files above"
+fi
+if grep -l -r -E 'CLOCK_[A-Z_]+' "$SOURCE/src" | grep -v -E '/src/(base/clock\.[ch]|engine/role\.c)$'; then
+    fail "clocks are named in the files above too"
+fi
+if grep -h -o -r -E 'CLOCK_[A-Z_]+' "$SOURCE/src" | grep -v -x -E 'CLOCK_MONOTONIC|CLOCK_H'; then
+    fail "another clock than CLOCK_MONOTONIC"
+fi
+
+# Where it runs it needs the C library alone.
+if command -v readelf > /dev/null && readelf -d "$BUILD/libprocpool.so" | grep NEEDED |
+    grep -v -E '\[(lib(c|pthread)\.so.*|ld-.*|libc\.musl.*)\]'; then
+    fail "the shared library needs other libraries than libc: the lines above"
 fi
 
 {

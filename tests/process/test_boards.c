@@ -1,6 +1,8 @@
 /*
  * Who has which board in its memory (rule 13): a worker its own alone, what a task forks none, another pool's processes
  * none of ours. A board is 64 KiB, and the boards of one pool are one file in memory, which /proc/PID/maps names.
+ *
+ * With nothing beyond POSIX they are shared memory without a name of its own.
  */
 #include "../support/audit.h"
 #include "../support/check.h"
@@ -22,7 +24,34 @@ struct boards {
 
 enum { POOLS = 8 };
 
-static struct boards boards_of(pid_t pid)
+#if FAMILY_FOLLOWS_SESSIONS /* the systems that have memfds, too */
+#define NAME "memfd:procpool"
+#else
+#define NAME "/dev/zero"
+#endif
+
+static unsigned long long others[POOLS]; /* shared memory of the same name that is no pool's */
+
+static bool is_other(unsigned long long file)
+{
+    for (int i = 0; i < POOLS; i++)
+        if (others[i] == file)
+            return true;
+    return false;
+}
+
+static void note_other(unsigned long long file)
+{
+    int i = 0;
+
+    while (i < POOLS && others[i] != 0)
+        i++;
+    assert_in_range(i, 0, POOLS - 1);
+    others[i] = file;
+}
+
+/* `note`: what is found is no pool's, now or later. */
+static struct boards look(pid_t pid, bool note)
 {
     struct boards found = {0, 0};
     unsigned long long files[POOLS] = {0};
@@ -34,8 +63,10 @@ static struct boards boards_of(pid_t pid)
         unsigned long from, to;
         unsigned long long file;
         unsigned known = 0;
-        if (!strstr(line, "memfd:procpool") || sscanf(line, "%lx-%lx %*s %*s %*s %llu", &from, &to, &file) != 3)
+        if (!strstr(line, NAME) || sscanf(line, "%lx-%lx %*s %*s %*s %llu", &from, &to, &file) != 3 || is_other(file))
             continue;
+        if (note)
+            note_other(file);
         found.bytes += to - from;
         while (known < found.pools && files[known] != file)
             known++;
@@ -45,6 +76,11 @@ static struct boards boards_of(pid_t pid)
     if (maps)
         fclose(maps);
     return found;
+}
+
+static struct boards boards_of(pid_t pid)
+{
+    return look(pid, false);
 }
 
 static int task_boards(struct pool_task *task)
@@ -57,9 +93,10 @@ static void a_worker_has_its_own_alone(void **state)
 {
     enum { WORKERS = 3 };
     pid_t pids[WORKERS];
-    struct pool *pool = made(pool_create(WORKERS, NULL));
 
     (void)state;
+    look(getpid(), true);
+    struct pool *pool = made(pool_create(WORKERS, NULL));
     assert_status(pool_map(pool, task_nothing, pool_items(NULL, WORKERS, 0), NULL, 0, NULL), POOL_OK);
     for (int round = 0; round < 3; round++) { /* the first workers, and those that follow them */
         struct boards boards;
@@ -100,10 +137,10 @@ static int task_forks_and_looks(struct pool_task *task)
 
 static void what_a_task_forks_has_none(void **state)
 {
+    (void)state;
     struct boards boards;
     struct pool *pool = made(pool_create(2, NULL));
 
-    (void)state;
     atomic_store(&ground->count[0], -1);
     atomic_store(&ground->count[1], -1);
     assert_status(pool_apply(pool, task_forks_and_looks, NULL, 0, &boards, sizeof boards, NULL), POOL_OK);
@@ -126,9 +163,9 @@ static void check_pool_has_its_own_alone(struct pool *pool)
 
 static void another_pool_has_none_of_ours(void **state)
 {
+    (void)state;
     struct pool *pools[3];
 
-    (void)state;
     for (int i = 0; i < 3; i++)
         pools[i] = made(pool_create(2, i == 1 ? &(struct pool_options){.flags = POOL_NO_THREAD} : NULL));
     assert_int_equal(boards_of(getpid()).pools, 3);
@@ -142,10 +179,10 @@ static void another_pool_has_none_of_ours(void **state)
 /* A child that the program forks itself has none either. */
 static void the_programs_children_have_none(void **state)
 {
+    (void)state;
     struct pool *pool = made(pool_create(2, NULL));
     int status;
 
-    (void)state;
     pid_t pid = fork();
     if (pid == 0)
         _exit(boards_of(getpid()).bytes == 0 ? 0 : 1);
@@ -163,8 +200,7 @@ int main(void)
         PROCESS_TEST(the_programs_children_have_none),
     };
 
-    /* elsewhere boards are shared pages without a name, and what is forked has them all */
-    if (!family_known() || !FAMILY_FOLLOWS_SESSIONS)
+    if (!family_known())
         return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "../support/gate.h"
 #include "../support/sanitizer.h"
 #include "../support/side_host.h"
+#include "../support/system.h"
 #include "../support/tasks.h"
 
 #include <pthread.h>
@@ -184,7 +185,7 @@ static void check_statuses(struct pool *pool)
         struct pool_future *future = pool_apply_async(pool, task_exits_with_its_argument, &code, sizeof code, NULL);
         SIDE_CHECK(future);
         SIDE_CHECK(pool_future_get(future, POOL_FOREVER, &result) == POOL_EXITED);
-        SIDE_CHECK(result->code == code);
+        SIDE_CHECK(result->code == exit_code_told(code));
         pool_future_free(future);
         future = pool_apply_async(pool, task_killed, NULL, 0, NULL);
         SIDE_CHECK(future);

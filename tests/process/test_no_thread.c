@@ -1,6 +1,7 @@
 /* POOL_NO_THREAD: no thread in the host, all goes on in pool_dispatch() and in waits, driven by the program's own
  * poll(). */
 #include "../support/audit.h"
+#include "../support/system.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
 
@@ -59,7 +60,7 @@ static void drive_until(struct pool *pool, struct pool_future *future)
 static void settle(struct pool *pool)
 {
     int64_t end = time_now_ms() + 10000 * time_scale();
-    while (pool_next_timeout(pool) >= 0 || readable(pool, 20)) {
+    while (pool_next_timeout(pool) != IDLE_TIMEOUT || readable(pool, 20)) {
         assert_true(time_now_ms() < end);
         turn(pool);
     }
@@ -112,7 +113,7 @@ static void an_idle_pool_is_quiet(void **state)
     (void)state;
     struct pool *pool = open_quiet(2, NULL);
     settle(pool);
-    assert_int_equal(pool_next_timeout(pool), -1);
+    assert_int_equal(pool_next_timeout(pool), IDLE_TIMEOUT);
     assert_false(readable(pool, 100));
     assert_status(pool_dispatch(pool), POOL_OK); /* with nothing to do it does nothing */
     struct pool_future *future = start_gated(pool, 0, 1, NULL);

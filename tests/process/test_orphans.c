@@ -1,6 +1,7 @@
 /*
  * What a task leaves behind in a session of its own, its parent ended too, belongs to the worker (rule 19): that one
- * inherits it, and it is not taken for a dead neighbour's.
+ * inherits it, and it is not taken for a dead neighbour's. Where the system has no subreapers it is nobody's, and outlives the pool: the
+ * header says so.
  */
 #include "../support/audit.h"
 #include "../support/check.h"
@@ -57,9 +58,11 @@ static void it_outlives_its_neighbours(void **state)
 {
     pid_t heir;
     struct pool_future *busy;
-    struct pool *pool = made(pool_create(2, NULL));
 
     (void)state;
+    if (!FAMILY_FOLLOWS_SESSIONS)
+        skip();
+    struct pool *pool = made(pool_create(2, NULL));
     assert_status(pool_apply(pool, task_leaves_an_orphan, NULL, 0, &heir, sizeof heir, NULL), POOL_OK);
     assert_int_equal(atomic_load(&ground->count[HEIR]), (int)heir);
     assert_int_equal(family_parent(orphan()), heir);
@@ -85,9 +88,11 @@ static void it_outlives_its_neighbours(void **state)
 static void it_goes_with_its_worker(void **state)
 {
     pid_t heir;
-    struct pool *pool = made(pool_create(1, NULL));
 
     (void)state;
+    if (!FAMILY_FOLLOWS_SESSIONS)
+        skip();
+    struct pool *pool = made(pool_create(1, NULL));
     assert_status(pool_apply(pool, task_leaves_an_orphan, NULL, 0, &heir, sizeof heir, NULL), POOL_OK);
     assert_int_equal(atomic_load(&ground->count[HEIR]), (int)heir);
     assert_status(pool_apply(pool, task_killed, NULL, 0, NULL, 0, NULL), POOL_CRASHED);
@@ -96,14 +101,34 @@ static void it_goes_with_its_worker(void **state)
     pool_destroy(pool);
 }
 
+/* Elsewhere it is left to itself, and does no harm: the worker's death and the pool's end are told though it has their descriptors. */
+static void it_is_nobodys(void **state)
+{
+    pid_t heir;
+
+    (void)state;
+    if (FAMILY_FOLLOWS_SESSIONS)
+        skip();
+    struct pool *pool = made(pool_create(1, NULL));
+    assert_status(pool_apply(pool, task_leaves_an_orphan, NULL, 0, &heir, sizeof heir, NULL), POOL_OK);
+    assert_int_not_equal(atomic_load(&ground->count[HEIR]), (int)heir);
+    assert_status(pool_apply(pool, task_killed, NULL, 0, NULL, 0, NULL), POOL_CRASHED);
+    assert_status(pool_apply(pool, task_nothing, NULL, 0, NULL, 0, NULL), POOL_OK);
+    pool_destroy(pool);
+    assert_true(family_lives(orphan()));
+    assert_int_equal(kill(orphan(), SIGKILL), 0);
+    assert_true(family_gone(orphan()));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(it_outlives_its_neighbours),
         PROCESS_TEST(it_goes_with_its_worker),
+        PROCESS_TEST(it_is_nobodys),
     };
 
-    if (!family_known() || !FAMILY_FOLLOWS_SESSIONS)
+    if (!family_known())
         return 77;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

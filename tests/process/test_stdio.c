@@ -5,6 +5,7 @@
 #include "../support/check.h"
 #include "../support/gate.h"
 #include "../support/side_host.h"
+#include "../support/system.h"
 #include "../support/tasks.h"
 
 #include <fcntl.h>
@@ -275,7 +276,7 @@ static int host_with_exit_handlers(void *context)
         const struct pool_result *result;
         SIDE_CHECK(future);
         SIDE_CHECK(pool_future_get(future, POOL_FOREVER, &result) == POOL_EXITED);
-        SIDE_CHECK(result->code == code);
+        SIDE_CHECK(result->code == exit_code_told(code));
         pool_future_free(future);
     }
     pool_destroy(pool);

@@ -6,6 +6,7 @@
 #include "../support/family.h"
 #include "../support/gate.h"
 #include "../support/sanitizer.h"
+#include "../support/system.h"
 #include "../support/tasks.h"
 
 #include <pthread.h>
@@ -115,7 +116,7 @@ static void exits(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
-        check_end(pool, (struct end){.how = BY_EXIT, .code = statuses[i] }, POOL_EXITED, statuses[i]);
+        check_end(pool, (struct end){.how = BY_EXIT, .code = statuses[i] }, POOL_EXITED, exit_code_told(statuses[i]));
         check_end(pool, (struct end){.how = BY_EXIT_AT_ONCE, .code = statuses[i] }, POOL_EXITED, statuses[i]);
         check_usable(pool, 2);
     }
@@ -242,7 +243,7 @@ static void deaths_in_an_imap(void **state)
             break;
         default:
             assert_status(result->status, POOL_EXITED);
-            assert_int_equal(result->code, i % 200);
+            assert_int_equal(result->code, exit_code_told(i % 200));
         }
     }
     assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_END);

@@ -8,6 +8,7 @@
 #include "../support/check.h"
 #include "../support/family.h"
 #include "../support/gate.h"
+#include "../support/held.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
 
@@ -33,31 +34,22 @@ static pid_t zygote_of(struct pool *pool)
     return zygote;
 }
 
-static void stop_and_wait(pid_t pid)
-{
-    struct family_member member;
-    int64_t end = time_now_ms() + FAMILY_MS * time_scale();
-
-    assert_int_equal(kill(pid, SIGSTOP), 0);
-    while (family_look(pid, &member) && member.state != 'T' && time_now_ms() < end)
-        pause_briefly();
-    assert_int_equal(member.state, 'T');
-}
-
 /* The pool grows and is terminated before the helper process has read of either: nobody is forked. */
 static void a_kill_drops_a_spawn_not_carried_out(void **state)
 {
     (void)state;
+    if (!held_possible())
+        skip(); /* a stopped one would be continued by the first request */
     for (int round = 0; round < 4; round++) {
         struct pool_options options = {.initializer = count_starts, .flags = round % 2 ? POOL_NO_THREAD : 0};
         struct pool *pool = made(pool_create(1, &options));
         pid_t zygote = zygote_of(pool);
         int64_t start = time_now_ms();
         assert_int_equal(atomic_load(&ground->count[0]), round + 1);
-        stop_and_wait(zygote);
+        assert_true(hold_now(zygote));
         assert_status(pool_resize(pool, 4), POOL_OK);
         assert_status(pool_terminate(pool), POOL_OK);
-        kill(zygote, SIGCONT);
+        hold_end(zygote);
         assert_status(pool_join(pool, 10000 * time_scale()), POOL_OK);
         pool_destroy(pool);
         assert_true(time_now_ms() - start < 2000 * time_scale()); /* not because destroy gave it up after 3 s */

@@ -27,7 +27,7 @@ struct bench {
     struct bench_send sends[BENCH_SENDS];
     unsigned send_count;
     unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS], unsends[BENCH_SEATS];
-    unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS];
+    unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS], prods;
     void (*on_read)(struct bench *bench, unsigned seat); /* what a read finds */
     bool full[BENCH_SEATS], refuses, spare_board;
     uint64_t now;
@@ -37,8 +37,11 @@ struct bench_job {
     struct pool__job job; /* first */
     enum pool_status outcomes[BENCH_ITEMS];
     bool has_outcome[BENCH_ITEMS];
-    const char *why;
+    const char *why, *words;
     int code;
+    unsigned attempts;
+    uint64_t start, run, deadline;
+    pid_t worker;
     unsigned left, finished, dropped;
     size_t sizes[BENCH_ITEMS];
 };
@@ -68,7 +71,13 @@ static inline void bench_finished(struct pool__job *job, uint64_t index, struct 
 {
     bench_outcome(job, index, outcome->status);
     bench_job_of(job)->why = outcome->why;
+    bench_job_of(job)->words = outcome->words;
     bench_job_of(job)->code = outcome->code;
+    bench_job_of(job)->attempts = outcome->attempts;
+    bench_job_of(job)->start = outcome->start;
+    bench_job_of(job)->run = outcome->run;
+    bench_job_of(job)->deadline = outcome->deadline;
+    bench_job_of(job)->worker = outcome->worker;
     bench_job_of(job)->finished++;
 }
 
@@ -142,6 +151,7 @@ static inline bool bench_spawn(void *host, struct pool__seat *seat)
     if (bench->refuses)
         return false;
     bench->spawns[seat->index]++;
+    seat->spawned = true;
     seat->life++;
     seat->board = &bench->boards[seat->index];
     pool__board_clear(seat->board);
@@ -154,8 +164,10 @@ static inline void bench_unsend(void *host, struct pool__seat *seat, uint32_t ba
     ((struct bench *)host)->unsends[seat->index]++;
 }
 
+static inline void bench_prod(void *host) { ((struct bench *)host)->prods++; }
+
 static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_unsend, bench_stop,   bench_kill,
-                                                   bench_spawn,    bench_look, bench_read,   bench_abandon};
+                                                   bench_spawn,    bench_look, bench_read,   bench_prod,   bench_abandon};
 
 /* ---- events */
 
@@ -177,6 +189,7 @@ static inline void bench_begin(struct bench *bench, unsigned workers, unsigned l
     memset(bench, 0, sizeof *bench);
     bench->boards = aligned_alloc(64, limit * sizeof *bench->boards);
     assert_non_null(bench->boards);
+    memset(bench->boards, 0, limit * sizeof *bench->boards); /* as fresh pages are */
     assert_true(pool__scheduler_init(&bench->scheduler, &bench_actions, bench, limit));
     bench->now = 5000 * POOL__MS;
     bench->scheduler.size = workers;
@@ -239,7 +252,7 @@ static inline bool bench_left(struct bench *bench, unsigned index, uint32_t batc
 
 static inline void bench_death(struct bench *bench, unsigned index, int status, bool announced)
 {
-    struct pool__death death = {true, status, announced, false};
+    struct pool__death death = {.known = true, .status = status, .announced = announced};
 
     pool__scheduler_gone(&bench->scheduler, bench_seat(bench, index), &death, bench->now);
     pool__staffing_left(&bench->scheduler, bench_seat(bench, index), &death, bench->now);

@@ -22,6 +22,7 @@
 
 struct sim_item {
     uint8_t starts, published; /* by workers that are no liars */
+    uint8_t inside;            /* workers that are in its function now */
     uint8_t tainted;           /* was with a liar */
     uint8_t outcome; /* 0: none yet, else 1 + enum pool_status */
     uint8_t seat;    /* where it was sent last, from 1 */
@@ -29,11 +30,14 @@ struct sim_item {
 };
 
 /* What an item does when it is run. */
-enum sim_function { SIM_RETURNS, SIM_FAILS };
+enum sim_function { SIM_RETURNS, SIM_FAILS, SIM_HANGS };
 
 struct sim_frame {
     bool stop;
     uint32_t batch, count;
+    unsigned attempt;
+    const void *job;
+    uint64_t deadline;
     struct sim_item *items;
     const uint8_t *functions; /* enum sim_function of each item, or NULL: all return */
 };
@@ -69,6 +73,8 @@ struct sim_worker {
 
     /* the host's */
     bool announced, poisoned, wants_room;
+    uint64_t frozen_at;            /* when the host looked whether to kill it, and did not */
+    const struct sim_item *struck; /* what it was killed for, where that was a deadline */
 };
 
 static inline void sim_worker_fork(struct sim_worker *worker, struct pool__board *board, unsigned tasks_per_worker,
@@ -81,8 +87,21 @@ static inline void sim_worker_fork(struct sim_worker *worker, struct pool__board
     worker->item_ns = item_ns;
 }
 
+static inline enum sim_function sim_function_of(const struct sim_worker *worker)
+{
+    return worker->frame.functions == NULL ? SIM_RETURNS : (enum sim_function)worker->frame.functions[worker->offset];
+}
+
+/* Its function is left, by its end or by the worker's. */
+static inline void sim_leave_item(struct sim_worker *worker)
+{
+    if (!worker->liar && worker->pc == SIM_RUN)
+        worker->frame.items[worker->offset].inside = 0;
+}
+
 static inline void sim_worker_die(struct sim_worker *worker, int status)
 {
+    sim_leave_item(worker);
     worker->dead = true;
     worker->status = status;
 }
@@ -93,9 +112,15 @@ static inline bool sim_stream_full(const struct sim_worker *worker)
     return worker->staged - worker->received >= SIM_STREAM - 1;
 }
 
+/* For good: only a kill ends it. */
+static inline bool sim_worker_hangs(const struct sim_worker *worker)
+{
+    return worker->stuck || (worker->pc == SIM_RUN && sim_function_of(worker) == SIM_HANGS);
+}
+
 static inline bool sim_worker_can_step(const struct sim_worker *worker)
 {
-    if (!worker->forked || worker->dead || worker->stuck)
+    if (!worker->forked || worker->dead || sim_worker_hangs(worker))
         return false;
     if (sim_stream_full(worker))
         return worker->piped != worker->staged;
@@ -157,19 +182,25 @@ static inline void sim_mark(struct sim_worker *worker, uint64_t now)
 
     worker->began = now;
     worker->started_items++;
+    atomic_store(&worker->board->started, now);
     pool__board_mark(worker->board, worker->frame.batch, worker->offset, POOL__MARK_RUN);
     worker->pc = SIM_RUN;
     if (worker->liar)
         return; /* it may run what is not its own */
-    if (item->starts > 0 && !item->tainted)
+    if (item->inside > 0 && !item->tainted)
+        worker->complaint = "two workers are in one item";
+    if (item->published && !item->tainted)
+        worker->complaint = "an item that has its result is run again";
+    if (item->starts + 1u != worker->frame.attempt && !item->tainted)
         worker->complaint = "an item was started twice";
+    item->inside = 1;
     if (item->starts < UINT8_MAX)
         item->starts++;
 }
 
 static inline void sim_run(struct sim_worker *worker, uint64_t now)
 {
-    bool fails = worker->frame.functions != NULL && worker->frame.functions[worker->offset] == SIM_FAILS;
+    bool fails = sim_function_of(worker) == SIM_FAILS;
 
     if (worker->oldest == 0)
         worker->oldest = worker->began;
@@ -177,6 +208,7 @@ static inline void sim_run(struct sim_worker *worker, uint64_t now)
                 worker->item_ns != 0 ? worker->item_ns : now - worker->began);
     if (!worker->liar)
         worker->frame.items[worker->offset].published = 1;
+    sim_leave_item(worker);
     worker->pc = SIM_STAGED;
 }
 

@@ -19,8 +19,8 @@
 #include "world_hash.h"
 
 #define DEPTH_MAX 600u
-#define PATHS 8000u /* of one plan, by default */
-#define WALKS 800u
+#define PATHS 5000u /* of one plan, by default */
+#define WALKS 600u
 /* Timers in one path, while anything else can happen: workers slower than every timer pass an item round for long. */
 #define TICKS 5u
 
@@ -96,18 +96,21 @@ static unsigned choices_now(const struct world *world, struct choice *choices)
 
     if (world->finished)
         return 0;
-    if (count > 1 && choices[count - 1].kind == TICK && world->ticks >= TICKS)
+    if (count > 1 && choices[count - 1].kind == TICK &&
+        world->ticks >= (world->plan->ticks != 0 ? world->plan->ticks : TICKS))
         count--;
     count += world_may(world, choices + count);
     if (rests)
         add_choice(choices, &count, FINISH, 0);
+    if (rests && world->silent)
+        add_choice(choices, &count, FINISH_MUTE, 0);
     return count;
 }
 
 static void take(struct world *world, struct choice choice)
 {
-    if (choice.kind == FINISH) {
-        world_finish(world);
+    if (choice.kind == FINISH || choice.kind == FINISH_MUTE) {
+        world_finish(world, choice.kind == FINISH_MUTE);
         return;
     }
     world_apply(world, choice);
@@ -118,8 +121,9 @@ static void take(struct world *world, struct choice choice)
 
 static void print_choice(const struct world *world, struct choice choice)
 {
-    static const char *const names[] = {"step", "hear",   "room",  "killed",    "exited", "tick",  "submit",
-                                        "die",  "cancel", "close", "terminate", "resize", "finish"};
+    static const char *const names[] = {"step",        "hear",   "room",  "killed",      "exited", "tick",
+                                        "submit",      "die",    "cancel", "cancel-kill", "stall",  "grace",
+                                        "zygote dies", "close",  "terminate", "resize",   "finish", "finish mute"};
     static const char *const places[] = {"born", "read", "claim", "mark", "run", "staged", "bye", "exit"};
 
     print_message(" %s", names[choice.kind]);
@@ -230,8 +234,15 @@ static const uint8_t second_fails[] = {SIM_RETURNS, SIM_FAILS, SIM_RETURNS};
 #define TWO .workers = 2, .limit = 2
 #define MAP(n, by) {.items = (n), .chunk = (by), .keep_going = true}
 #define LONE {.items = 1, .lone = true}
+#define LIMIT .deadline = POOL__MS
+#define LIMITED_LONE {.items = 1, .lone = true, LIMIT}
+#define HANGING_LONE {.items = 1, .lone = true, LIMIT, .functions = hangs}
+#define RETRIED_LONE(times) {.items = 1, .lone = true, .retries = (times)}
+#define SILENT(boards) .silent = true, .spare_boards = (boards), .ticks = 9
 #define CHEAP .item_ns = 1000
 #define LONG .item_ns = 2000000
+
+static const uint8_t hangs[] = {SIM_HANGS}, second_hangs[] = {SIM_RETURNS, SIM_HANGS, SIM_RETURNS};
 
 static const struct world_plan plans[] = {
     {.name = "one apply, a death, a cancel",
@@ -281,6 +292,71 @@ static const struct world_plan plans[] = {
      TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 1)}, .refusals = 2, .deaths = 1, .at_once = true},
     {.name = "pipes of one frame",
      TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .pipe_frames = 1, .deaths = 1, .at_once = true},
+
+    {.name = "deadline, a death, a stall",
+     TWO, CHEAP, .job_count = 1, .jobs = {LIMITED_LONE}, .deaths = 1, .stalls = 1},
+    {.name = "deadline of one that hangs, a stall, close",
+     TWO, CHEAP, .job_count = 1, .jobs = {HANGING_LONE}, .stalls = 1, .closes = true},
+    {.name = "deadlines of two applies, one worker",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 2, .jobs = {LIMITED_LONE, LIMITED_LONE}, .stalls = 1, .at_once = true},
+    {.name = "deadline behind two applies without, one worker",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LIMITED_LONE}, .at_once = true},
+    {.name = "deadlines of a map in one batch, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .keep_going = true, LIMIT}}, .deaths = 1, .at_once = true},
+    {.name = "deadlines of a map, the second hangs, terminate",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .keep_going = true, LIMIT, .functions = second_hangs}},
+     .terminates = true, .at_once = true},
+    {.name = "deadlines of a map that stops at the first failure",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, LIMIT, .functions = second_hangs}},
+     .stalls = 1, .at_once = true},
+    {.name = "retry of an apply, two deaths, a cancel",
+     TWO, CHEAP, .job_count = 1, .jobs = {RETRIED_LONE(1)}, .deaths = 2, .cancels = true},
+    {.name = "two retries of an apply, three deaths, close",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {RETRIED_LONE(2)}, .deaths = 3, .closes = true},
+    {.name = "retries in a map, two deaths",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 2, .chunk = 2, .keep_going = true, .retries = 1}}, .deaths = 2,
+     .at_once = true},
+    {.name = "retries in a map, one worker, two deaths, terminate",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .retries = 1}}, .deaths = 2,
+     .terminates = true, .at_once = true},
+    {.name = "retry after a deadline",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 1, .lone = true, LIMIT, .retries = 1, .functions = hangs}}, .deaths = 1,
+     .stalls = 1},
+    {.name = "retries after deadlines in a map",
+     TWO, CHEAP, .job_count = 1,
+     .jobs = {{.items = 3, .chunk = 3, .keep_going = true, LIMIT, .retries = 1, .functions = second_hangs}}, .at_once = true},
+    {.name = "cancel that kills, a death", TWO, CHEAP, .job_count = 1, .jobs = {LONE}, .deaths = 1, .cancels_kill = true},
+    {.name = "cancel that kills one that hangs, a deadline, a retry",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 1, .lone = true, LIMIT, .retries = 1, .functions = hangs}},
+     .cancels = true, .cancels_kill = true},
+    {.name = "cancel that kills a map, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .cancels_kill = true, .at_once = true},
+    {.name = "cancels that kill two of three applies at one worker",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 3, .jobs = {LONE, RETRIED_LONE(1), LONE}, .cancels_kill = true,
+     .at_once = true},
+    {.name = "cancel that kills a map beside an apply, all that others can do",
+     TWO, CHEAP, .job_count = 2, .jobs = {MAP(2, 2), LIMITED_LONE}, .deaths = 1, .stalls = 1, .cancels = true,
+     .cancels_kill = true, .closes = true, .terminates = true},
+    {.name = "silence after a cancel that kills, no spare board",
+     TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 2)}, .cancels_kill = true, .at_once = true, SILENT(0)},
+    {.name = "silence after a cancel that kills, with another job",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 2, .jobs = {LONE, MAP(2, 2)}, .cancels_kill = true, .at_once = true,
+     SILENT(2)},
+    {.name = "silence after deadlines, a spare board",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .keep_going = true, LIMIT, .functions = second_hangs}},
+     .at_once = true, SILENT(1)},
+    {.name = "silence after deadlines, retries, close",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1,
+     .jobs = {{.items = 2, .chunk = 2, .keep_going = true, LIMIT, .retries = 1}}, .closes = true, .at_once = true, SILENT(3)},
+    {.name = "silence, a death, terminate",
+     TWO, CHEAP, .job_count = 2, .jobs = {LIMITED_LONE, MAP(2, 2)}, .deaths = 1, .terminates = true, .at_once = true,
+     SILENT(4)},
+    {.name = "death of the zygote, a map with deadlines and retries",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, LIMIT, .retries = 1}}, .deaths = 1, .zygote_dies = true,
+     .at_once = true},
+    {.name = "death of the zygote, cancels, close, silence",
+     TWO, CHEAP, .job_count = 2, .jobs = {LONE, MAP(2, 2)}, .cancels_kill = true, .closes = true, .zygote_dies = true,
+     .at_once = true, SILENT(1)},
 };
 
 static void explore_plan(void **state) { explore(*state); }

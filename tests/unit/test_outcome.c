@@ -239,7 +239,7 @@ static void an_insane_word_is_found_by_a_take_back(void **state)
 
 static void nobody_knows_how_it_ended(void **state)
 {
-    struct pool__death death = {false, 0, false, false};
+    struct pool__death death = {.known = false};
 
     (void)state;
     begin_with_batch(2, 2);

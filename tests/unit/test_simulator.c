@@ -1,7 +1,8 @@
 /*
- * Large worlds (world.h) at random: up to 16 workers, some thousand items in jobs of all kinds, deaths at any moment,
- * workers that fail to start or hang, full pipes, resize, cancel, close, terminate, and workers that scribble on
- * their boards and send nonsense. Promises are then kept for all items that were never with one of these.
+ * Large worlds (world.h) at random: up to 16 workers, some hundred items in jobs of all kinds, deadlines, retries,
+ * deaths at any moment, workers that fail to start, hang or stand still, kills that take their time, full pipes, a host
+ * that is stopped now and then, resize, cancel, cancel with a kill, close, terminate, the zygote's death, and workers that
+ * scribble on their boards and send nonsense. Promises are then kept for all items that were never with one of these.
  *
  * Each world comes from a seed. PROCPOOL_SCALE makes more worlds; PROCPOOL_SEED=n runs that one only.
  */
@@ -17,7 +18,7 @@
 #include "world_check.h"
 
 #define FIRST_SEED UINT64_C(20261122000)
-#define WORLDS 1500u
+#define WORLDS 10000u
 #define STEPS_MAX 3000000u
 
 static uint64_t dice;
@@ -34,8 +35,10 @@ static bool one_in(unsigned chance) { return throw_dice(chance) == 0; }
 
 struct mood {
     unsigned step_ns;   /* time passes with each event: up to twice that */
-    unsigned death, scribble, hang, freeze, resize; /* one in so many events, 0: never */
+    unsigned death, scribble, hang, freeze, resize, stall, silence; /* one in so many events, 0: never */
     unsigned end;       /* after so many events the world is closed or terminated, 0: not */
+    bool limited;       /* every job has a deadline: any worker may stand still */
+    uint64_t deadline;
 };
 
 static void plan_job(struct job_plan *job, unsigned most, uint8_t *functions)
@@ -51,6 +54,39 @@ static void plan_job(struct job_plan *job, unsigned most, uint8_t *functions)
         functions[i] = failing != 0 && one_in(failing) ? SIM_FAILS : SIM_RETURNS;
 }
 
+/* Of jobs with deadlines some items never end by themselves. */
+static void plan_limits(struct job_plan *job, const struct mood *mood, uint8_t *functions)
+{
+    unsigned i;
+
+    job->retries = one_in(4) ? 1 + throw_dice(3) : 0;
+    if (mood->deadline == 0 || (!mood->limited && one_in(2)))
+        return;
+    job->deadline = POOL__MS + mood->deadline * throw_dice(100) / 100;
+    if (mood->limited && job->deadline < mood->deadline / 2)
+        job->deadline = mood->deadline / 2;
+    for (i = 0; one_in(3) && i < job->items; i++)
+        functions[i] = one_in(20) ? SIM_HANGS : functions[i];
+}
+
+/* Deadlines of some hundred events; or, where workers stand still, such that few looks are made until they are over. */
+static void plan_kills(struct world_plan *plan, struct mood *mood)
+{
+    if (one_in(2)) {
+        mood->step_ns = one_in(2) ? 20000 : 300000;
+        mood->deadline = POOL__MS + (uint64_t)mood->step_ns * throw_dice(one_in(2) ? 200 : 4000);
+        mood->limited = one_in(4);
+    }
+    if (mood->limited)
+        mood->deadline = (100 + throw_dice(200)) * POOL__MS;
+    plan->cancels_kill = one_in(3);
+    mood->stall = one_in(4) ? 20 + throw_dice(1000) : 0;
+    plan->silent = one_in(4);
+    plan->spare_boards = throw_dice(5);
+    mood->silence = 1 + throw_dice(one_in(2) ? 10 : 1000);
+    plan->zygote_dies = one_in(20);
+}
+
 static void plan_world(struct world_plan *plan, struct mood *mood, uint8_t *functions, unsigned most)
 {
     static const unsigned paces[] = {50, 1000, 20000, 300000};
@@ -62,8 +98,11 @@ static void plan_world(struct world_plan *plan, struct mood *mood, uint8_t *func
     plan->workers = 1 + throw_dice(plan->limit);
     plan->tasks_per_worker = one_in(4) ? 1 + throw_dice(50) : 0;
     plan->job_count = 1 + throw_dice(one_in(2) ? 4 : WORLD_JOBS);
+    mood->step_ns = paces[throw_dice(4)];
+    plan_kills(plan, mood);
     for (i = 0; i < plan->job_count; i++) {
         plan_job(&plan->jobs[i], most / plan->job_count + 1, functions);
+        plan_limits(&plan->jobs[i], mood, functions);
         functions += plan->jobs[i].items;
     }
     plan->pipe_frames = one_in(2) ? 0 : 1 + throw_dice(4);
@@ -71,7 +110,6 @@ static void plan_world(struct world_plan *plan, struct mood *mood, uint8_t *func
     plan->refusals = one_in(4) ? throw_dice(12) : 0;
     plan->cancels = one_in(3);
     plan->may_break = true;
-    mood->step_ns = paces[throw_dice(4)];
     mood->death = one_in(2) ? 20 + throw_dice(2000) : 0;
     mood->scribble = one_in(3) ? 50 + throw_dice(2000) : 0;
     mood->freeze = 50 + throw_dice(1000);
@@ -93,8 +131,10 @@ static void taint(struct world *world, const struct pool__seat *seat)
     for (batch = seat->head; batch != seat->sent + 1; batch++) {
         const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
 
-        for (i = 0; run != NULL && i < run->count; i++)
+        for (i = 0; run != NULL && i < run->count; i++) {
             job_of(run->job)->items[run->first + i].tainted = 1;
+            job_of(run->job)->items[run->first + i].inside = 0;
+        }
     }
 }
 
@@ -167,6 +207,28 @@ static void hang(struct world *world)
         worker->stuck = true;
 }
 
+/* Or anywhere. */
+static void stand_still(struct world *world)
+{
+    struct sim_worker *worker = &world->workers[throw_dice(world->scheduler.limit)];
+
+    if (worker->forked)
+        worker->stuck = true;
+}
+
+/* The host is stopped for a while; the workers are not. */
+static void stall(struct world *world) { world->now += (50 + throw_dice(400)) * POOL__MS; }
+
+/* Something that need not happen: a kill arrives, or one that nobody waits for goes on. */
+static void break_silence(struct world *world)
+{
+    struct choice choices[CHOICES_MAX];
+    unsigned count = world_silence(world, choices);
+
+    if (count > 0)
+        world_apply(world, choices[throw_dice(count)]);
+}
+
 static void resize(struct world *world)
 {
     if (world->closed)
@@ -175,18 +237,25 @@ static void resize(struct world *world)
     world_settle(world);
 }
 
+/* What does not begin is still being passed round, with longer and longer pauses. */
+static bool will_look(const struct world *world)
+{
+    return world->scheduler.owed > 0 &&
+           pool__earlier(world->scheduler.look_at, world->scheduler.check_at) != POOL__NEVER;
+}
+
 /* All workers stand still, and the host does all that it can do. */
 static void freeze(struct world *world)
 {
     struct choice choices[CHOICES_MAX];
     unsigned count, i, turns;
 
-    for (turns = 0; turns < 5000 && world->complaint == NULL; turns++) {
+    for (turns = 0; turns < 3000 && world->complaint == NULL; turns++) {
         count = world_must(world, choices);
         for (i = 0; i < count && (choices[i].kind == STEP || choices[i].kind == SUBMIT); i++)
             continue;
         if (i == count) {
-            if (world->submitted == world->plan->job_count)
+            if (world->submitted == world->plan->job_count && !will_look(world))
                 world_check_quiet(world);
             return;
         }
@@ -221,6 +290,23 @@ static void some_cancel(struct world *world)
         world_apply(world, cancel);
 }
 
+static void some_cancel_and_kill(struct world *world)
+{
+    struct choice cancel = {CANCEL_KILL, throw_dice(world->plan->job_count)};
+
+    if (cancel.which < world->submitted && !world->aborting && !world->jobs[cancel.which].kill_said &&
+        world->jobs[cancel.which].left > 0)
+        world_apply(world, cancel);
+}
+
+static void zygote_dies_here(struct world *world)
+{
+    struct choice death = {ZYGOTE_DIES, 0};
+
+    if (!world->zygote_dead)
+        world_apply(world, death);
+}
+
 static struct choice end_of(const struct world *world)
 {
     struct choice choice = {one_in(2) ? CLOSE : TERMINATE, 0};
@@ -240,6 +326,17 @@ static struct choice some_choice(const struct choice *choices, unsigned count)
     return choice;
 }
 
+/* One that has lied the item away in which it hangs owes nothing: nothing can be missed of it. */
+static void end_lies(struct world *world)
+{
+    unsigned i;
+
+    for (i = 0; i < world->scheduler.limit; i++)
+        if (world->workers[i].forked && !world->workers[i].dead && world->workers[i].liar &&
+            sim_worker_hangs(&world->workers[i]))
+            sim_worker_die(&world->workers[i], SIGKILL);
+}
+
 static void live(struct world *world, const struct mood *mood)
 {
     struct choice choices[CHOICES_MAX];
@@ -251,6 +348,11 @@ static void live(struct world *world, const struct mood *mood)
         one_of(world, mood->death, some_die);
         one_of(world, mood->scribble, scribble);
         one_of(world, mood->hang, hang);
+        one_of(world, mood->limited && mood->hang ? 10 * mood->hang : 0, stand_still);
+        one_of(world, mood->stall, stall);
+        one_of(world, world->plan->silent ? mood->silence : 0, break_silence);
+        one_of(world, world->plan->cancels_kill ? 300 : 0, some_cancel_and_kill);
+        one_of(world, world->plan->zygote_dies ? 1000 : 0, zygote_dies_here);
         one_of(world, mood->resize, resize);
         one_of(world, mood->freeze, freeze);
         one_of(world, world->plan->cancels ? 500 : 0, some_cancel);
@@ -261,8 +363,9 @@ static void live(struct world *world, const struct mood *mood)
         if (events == STEPS_MAX)
             complain(world, "the world does not come to rest");
     }
+    end_lies(world);
     if (world->complaint == NULL)
-        world_finish(world);
+        world_finish(world, world->plan->silent && one_in(2));
 }
 
 static const char *simulate(uint64_t seed, uint64_t *finished)
@@ -274,7 +377,7 @@ static const char *simulate(uint64_t seed, uint64_t *finished)
     struct mood mood;
 
     dice = seed * UINT64_C(0x9e3779b97f4a7c15);
-    plan_world(&plan, &mood, functions, seed % 10 == 0 ? 5000 : 500);
+    plan_world(&plan, &mood, functions, seed % 100 == 0 ? 5000 : seed % 10 == 0 ? 500 : 60);
     world_begin(&world, &plan);
     live(&world, &mood);
     complaint = world.complaint;

@@ -224,6 +224,22 @@ static void wrong_sizes_are_refused(void **state)
     }
 }
 
+/* No frame that decodes has such a body: that the padding would lie outside is seen even so. */
+static void padding_outside_of_the_body_is_refused(void **state)
+{
+    struct pool__frame frame = body_of(1, 40, POOL__VARIES);
+    struct pool__cursor cursor = {0, 0};
+    unsigned char body[40] = {24};
+    const void *item;
+    size_t size;
+
+    (void)state;
+    assert_false(pool__frame_item(&frame, body, &cursor, 0, &item, &size));
+    frame.body = 48;
+    assert_true(pool__frame_item(&frame, body, &cursor, 0, &item, &size));
+    assert_int_equal(size, 24);
+}
+
 /* ------------------------------------------------------------------ records */
 
 static const struct pool__record a_result = {POOL__RECORD_RESULT, POOL__HOW_FAILED,   0x01020304,        0x05060708, -7,
@@ -307,6 +323,7 @@ int main(void)
         cmocka_unit_test(items_of_varying_sizes_are_found),
         cmocka_unit_test(items_may_be_left_out),
         cmocka_unit_test(wrong_sizes_are_refused),
+        cmocka_unit_test(padding_outside_of_the_body_is_refused),
         cmocka_unit_test(every_field_of_a_record_arrives),
         cmocka_unit_test(records_without_sense_are_refused),
     };

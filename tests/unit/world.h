@@ -18,8 +18,11 @@
 #include "sim_worker.h"
 
 #define WORLD_SEATS 16u
+#define WORLD_BOARDS 20u
+#define WORLD_WORKERS (WORLD_SEATS + WORLD_BOARDS) /* those on seats, and those that nobody waits for any more */
 #define WORLD_JOBS 40u
 #define WORLD_HORIZON (15000 * POOL__MS) /* a timer later than that is for workers that hang */
+#define WORLD_PID 100
 
 enum choice_kind {
     STEP,      /* a worker takes its next step */
@@ -31,22 +34,29 @@ enum choice_kind {
     SUBMIT,    /* the next job comes */
     DIE,       /* SIGKILL from elsewhere */
     CANCEL,    /* the job is withdrawn */
+    CANCEL_KILL, /* and what runs of it is killed */
+    STALL,     /* this process does not run for a while */
+    GRACE,     /* the time passes that a killed worker is given to end */
+    ZYGOTE_DIES,
     CLOSE,
     TERMINATE,
     RESIZE,
-    FINISH     /* nothing more is done to this world: it closes and runs down */
+    FINISH,     /* nothing more is done to this world: it closes and runs down */
+    FINISH_MUTE /* the same, and of what was killed and has not ended nothing is ever heard */
 };
 
 struct choice {
     enum choice_kind kind;
     unsigned which;
 };
-#define CHOICES_MAX (6 * WORLD_SEATS + WORLD_JOBS + 8)
+#define CHOICES_MAX (8 * WORLD_SEATS + 4 * WORLD_BOARDS + 2 * WORLD_JOBS + 16)
 
 struct job_plan {
     unsigned items, chunk;
     bool lone, keep_going;
     const uint8_t *functions;
+    uint64_t deadline;
+    unsigned retries;
 };
 
 struct world_plan {
@@ -61,7 +71,11 @@ struct world_plan {
     unsigned bad_starts;     /* so many workers fail to start, the first ones */
     unsigned refusals;       /* so often no worker can be asked for, at first */
     bool may_break;          /* so much goes wrong that the pool may give up */
-    bool cancels, closes, terminates;
+    bool cancels, closes, terminates, cancels_kill, zygote_dies;
+    unsigned stalls;         /* how often STALL may come */
+    bool silent;             /* a SIGKILL that was asked for may take any time, or never come */
+    unsigned spare_boards;
+    unsigned ticks;          /* for the explorer, where not its own number */
     unsigned resize_to;      /* 0: not */
     bool at_once;            /* all jobs are there before the first worker is ready */
 };
@@ -69,7 +83,7 @@ struct world_plan {
 struct world_job {
     struct pool__job job; /* first */
     struct world *world;
-    bool keep_going, unwanted, cancelled;
+    bool keep_going, unwanted, cancelled, kill_said;
     unsigned count, left;
     struct sim_item *items;
     const uint8_t *functions;
@@ -79,13 +93,15 @@ struct world {
     const struct world_plan *plan;
     struct pool__scheduler scheduler;
     struct pool__board *boards;
-    struct sim_worker workers[WORLD_SEATS];
+    bool taken[WORLD_BOARDS];
     struct world_job jobs[WORLD_JOBS];
     unsigned submitted;
     uint64_t now;
-    unsigned deaths_left, bad_starts_left, refusals_left, deaths, ticks;
-    bool restaff, closed, aborting, terminated, broken, resized, finished;
+    unsigned deaths_left, bad_starts_left, refusals_left, stalls_left, deaths, ticks, given_up;
+    uint64_t quiet_since; /* nothing but time has passed */
+    bool restaff, closed, aborting, terminated, broken, resized, finished, silent, zygote_dead;
     const char *complaint;
+    struct sim_worker workers[WORLD_WORKERS]; /* on the seats; behind these, by their boards, the abandoned */
 };
 
 static inline void complain(struct world *world, const char *words)
@@ -118,27 +134,64 @@ static inline struct sim_item *settle_item(struct pool__job *job, uint64_t index
     return item;
 }
 
+static inline bool says(const struct pool__outcome *outcome, const char *words)
+{
+    return outcome->why != NULL && strstr(outcome->why, words) != NULL;
+}
+
+/* A death that was asked for, for this item or for another. */
+static inline void check_kill(struct world *world, const struct world_job *job, const struct sim_item *item,
+                              const struct pool__outcome *outcome)
+{
+    unsigned index = (unsigned)(outcome->worker - WORLD_PID);
+    const struct pool__seat *seat = &world->scheduler.seats[index];
+
+    if (outcome->status == POOL_EXPIRED && world->workers[index].struck != item)
+        complain(world, "expired is another item than the one that was killed for");
+    if (outcome->status == POOL_EXPIRED && job->job.deadline == 0)
+        complain(world, "an item without deadline has expired");
+    if (outcome->status == POOL_CRASHED && (seat->reason == POOL__KILL_DEADLINE || seat->reason == POOL__KILL_CANCEL))
+        complain(world, "an item pays for the kill of another");
+}
+
+/* What a death has made of an item of honest workers. */
+static inline void check_death(struct world *world, const struct sim_item *item, const struct pool__outcome *outcome)
+{
+    bool suspected = says(outcome, "before it could start"), held = says(outcome, "held by the system");
+
+    if (item->published)
+        complain(world, "a published result is lost");
+    if (item->starts + 1u == outcome->attempts && (held || (suspected && world->deaths + world->given_up >= 5)))
+        return; /* it never began */
+    if (suspected || item->starts == 0)
+        complain(world, "an item that was never started is crashed");
+    if (item->starts != outcome->attempts)
+        complain(world, "attempts are other than starts");
+}
+
 static inline void world_finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
 {
-    struct world *world = job_of(job)->world;
+    struct world_job *mine = job_of(job);
+    struct world *world = mine->world;
     struct sim_item *item = settle_item(job, index, outcome->status);
-    bool crashed = outcome->status == POOL_CRASHED || outcome->status == POOL_EXITED;
-    bool suspected = crashed && outcome->why != NULL && strstr(outcome->why, "before it could start") != NULL;
+    enum pool_status status = outcome->status;
 
-    if (outcome->status != POOL_OK && !job_of(job)->keep_going)
-        job_of(job)->unwanted = true;
+    if (status != POOL_OK && !mine->keep_going)
+        mine->unwanted = true;
+    if (mine->kill_said && status != POOL_OK && status != POOL_CANCELLED)
+        complain(world, "a cancel that kills has said yes, and it is something else");
     if (item->tainted)
         return;
-    if (!crashed && !item->published)
+    if (status == POOL_CANCELLED && !job->cancel_asked)
+        complain(world, "cancelled, and nobody asked for that");
+    if (status == POOL_CANCELLED && item->published && (mine->functions == NULL || mine->functions[index] != SIM_FAILS))
+        complain(world, "a published result is lost to a cancel");
+    if ((status == POOL_OK || status == POOL_FAILED) && (!item->published || item->starts != outcome->attempts))
         complain(world, "a result that no worker gave");
-    if (crashed && item->published)
-        complain(world, "a published result is lost");
-    if (crashed && item->starts == 0 && !(suspected && world->deaths >= 5))
-        complain(world, "an item that was never started is crashed");
-    if (suspected && item->starts > 0)
-        complain(world, "a started item is told not to have started");
-    if (crashed && outcome->attempts != 1)
-        complain(world, "attempts are not 1");
+    if (status != POOL_CRASHED && status != POOL_EXITED && status != POOL_EXPIRED)
+        return;
+    check_kill(world, mine, item, outcome);
+    check_death(world, item, outcome);
 }
 
 static inline void world_dropped(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status,
@@ -152,10 +205,12 @@ static inline void world_dropped(struct pool__job *job, uint64_t first, uint64_t
     for (i = first; i < first + count; i++) {
         struct sim_item *item = settle_item(job, i, status);
 
-        if (!world->aborting && item->starts > 0 && !item->tainted)
+        if (item->tainted)
+            continue;
+        if (!world->aborting && (item->inside || item->starts > job->retries))
             complain(world, "a started item is told to be dropped");
-        if (world->aborting && item->published && !item->tainted)
-            complain(world, "a result that was there before the end is lost");
+        if (item->published)
+            complain(world, "a result that was there before is lost");
     }
 }
 
@@ -198,7 +253,8 @@ static inline void note_sent(struct world *world, const struct pool__seat *seat,
 {
     if (item->outcome != 0)
         complain(world, "an item is sent that has an outcome");
-    if (item->seat == seat->index + 1 && item->life == seat->life && another_is_idle(world, seat))
+    if (item->seat == seat->index + 1 && item->life == seat->life && another_is_idle(world, seat) &&
+        world->workers[seat->index].frozen_at != world->now && !item->tainted)
         complain(world, "an item goes back to the worker that it was taken from");
     item->seat = (uint8_t)(seat->index + 1);
     item->life = seat->life;
@@ -211,7 +267,8 @@ static inline void world_send(void *host, struct pool__seat *seat, uint32_t batc
     struct world *world = host;
     struct sim_worker *worker = worker_at(world, seat);
     struct world_job *job = job_of(run->job);
-    struct sim_frame frame = {false, batch, run->count, job->items + run->first, NULL};
+    struct sim_frame frame = {.batch = batch, .count = run->count, .attempt = run->attempt, .job = job,
+                              .deadline = run->job->deadline, .items = job->items + run->first};
     uint32_t i;
 
     if (seat->state != POOL__SEAT_READY)
@@ -229,12 +286,53 @@ static inline void world_send(void *host, struct pool__seat *seat, uint32_t batc
 
 static inline void world_stop(void *host, struct pool__seat *seat)
 {
-    struct sim_frame frame = {true, 0, 0, NULL, NULL};
+    struct sim_frame frame = {.stop = true};
 
     sim_send_frame(worker_at(host, seat), frame);
 }
 
-static inline void world_kill(void *host, struct pool__seat *seat) { worker_at(host, seat)->kill_sent = true; }
+/* Was there reason to? */
+static inline void check_reason(struct world *world, const struct pool__seat *seat, const struct sim_worker *worker)
+{
+    bool at_item = worker->pc == SIM_RUN || worker->pc == SIM_MARK;
+
+    if (seat->reason == POOL__KILL_DEADLINE &&
+        (worker->pc != SIM_RUN || worker->frame.deadline == 0 || world->now < worker->began + worker->frame.deadline))
+        complain(world, "killed for a deadline that has not passed");
+    if (seat->reason == POOL__KILL_CANCEL &&
+        (!at_item || !((const struct world_job *)worker->frame.job)->job.kill_asked))
+        complain(world, "killed for a cancel while at something else");
+    if (seat->reason == POOL__KILL_STUCK && worker->pc == SIM_RUN)
+        complain(world, "killed for not beginning while it runs");
+}
+
+static inline void world_kill(void *host, struct pool__seat *seat)
+{
+    struct world *world = host;
+    struct sim_worker *worker = worker_at(world, seat);
+
+    worker->kill_sent = true;
+    if (worker->liar)
+        return;
+    check_reason(world, seat, worker);
+    if (seat->reason == POOL__KILL_DEADLINE)
+        worker->struck = &worker->frame.items[worker->offset];
+    world->given_up += seat->reason == POOL__KILL_STUCK;
+}
+
+static inline unsigned free_board(const struct world *world)
+{
+    unsigned board = 0;
+
+    while (board < world->plan->limit + world->plan->spare_boards && world->taken[board])
+        board++;
+    return board;
+}
+
+static inline bool has_free_board(const struct world *world)
+{
+    return free_board(world) < world->plan->limit + world->plan->spare_boards;
+}
 
 static inline bool world_spawn(void *host, struct pool__seat *seat)
 {
@@ -249,9 +347,13 @@ static inline bool world_spawn(void *host, struct pool__seat *seat)
         world->refusals_left--;
         return false;
     }
+    if (!has_free_board(world))
+        return false;
     seat->life++;
-    seat->board = &world->boards[seat->index];
-    seat->pid = 100;
+    seat->board = &world->boards[free_board(world)];
+    world->taken[seat->board - world->boards] = true;
+    seat->pid = WORLD_PID + (pid_t)seat->index;
+    seat->spawned = true;
     pool__board_clear(seat->board);
     sim_worker_fork(worker, seat->board, world->scheduler.tasks_per_worker, world->plan->item_ns);
     worker->fails_to_start = world->bad_starts_left > 0;
@@ -273,6 +375,8 @@ static inline bool deliver_result(struct world *world, struct pool__seat *seat, 
     outcome.code = record->code;
     outcome.run = record->run;
     pool__scheduler_result(&world->scheduler, seat, &outcome, world->now);
+    if ((seat->budget == 0 || seat->state == POOL__SEAT_LEAVING) && seat->owed == 0)
+        world->restaff = true; /* it is to leave, in time */
     return true;
 }
 
@@ -337,17 +441,30 @@ static inline void world_read(void *host, struct pool__seat *seat)
 {
     struct world *world = host;
 
+    worker_at(world, seat)->frozen_at = world->now;
     deliver_until(world, seat, worker_at(world, seat)->staged);
 }
 
+/* The worker lives on, behind the seats. */
 static inline bool world_give_up_seat(void *host, struct pool__seat *seat)
 {
-    (void)host;
-    (void)seat;
-    return false;
+    struct world *world = host;
+    struct sim_worker *worker = worker_at(world, seat);
+
+    if (seat->state != POOL__SEAT_DYING)
+        complain(world, "a worker is given up that was not killed");
+    if (!world->scheduler.ending && !has_free_board(world))
+        return false;
+    world->workers[WORLD_SEATS + (seat->board - world->boards)] = *worker;
+    worker->forked = false;
+    world->restaff = true;
+    return true;
 }
 
+static inline void world_prod(void *host) { (void)host; }
+
 static const struct pool__actions world_actions = {world_can_send, world_send, world_unsend, world_stop,   world_kill,
-                                                   world_spawn,    world_look, world_read,   world_give_up_seat};
+                                                   world_spawn,    world_look, world_read,   world_prod,
+                                                   world_give_up_seat};
 
 #endif

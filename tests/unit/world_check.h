@@ -157,7 +157,7 @@ static inline bool anybody_hangs(const struct world *world)
     unsigned i;
 
     for (i = 0; i < world->scheduler.limit; i++)
-        if (world->workers[i].forked && !world->workers[i].dead && world->workers[i].stuck)
+        if (world->workers[i].forked && !world->workers[i].dead && sim_worker_hangs(&world->workers[i]))
             return true;
     return false;
 }
@@ -170,7 +170,7 @@ static inline void run_down(struct world *world)
 
     while (world->complaint == NULL) {
         if (world_must(world, choices) == 0) {
-            if (!anybody_hangs(world) || next_timer(world) == POOL__NEVER)
+            if (!anybody_hangs(world) || next_timer(world) == POOL__NEVER || only_time_passes(world))
                 return;
             choices[0].kind = TICK;
         }
@@ -180,15 +180,19 @@ static inline void run_down(struct world *world)
     }
 }
 
-static inline void world_finish(struct world *world)
+/* `mute`: what was killed never ends. Nobody waits for it, as long as there is a board for another; nor at the end. */
+static inline void world_finish(struct world *world, bool mute)
 {
-    struct choice close = {CLOSE, 0};
+    struct choice last = {mute ? TERMINATE : CLOSE, 0};
 
     world->finished = true;
+    world->silent = mute;
     run_down(world);
-    check_outcomes(world);
-    if (!world->closed)
-        world_apply(world, close);
+    if (!mute || has_free_board(world))
+        check_outcomes(world);
+    if (mute ? !world->aborting : !world->closed)
+        world_apply(world, last);
+    world->quiet_since = world->now;
     run_down(world);
     check_outcomes(world);
     world_check(world);

@@ -10,6 +10,16 @@ static inline void mix(uint64_t *hash, uint64_t value)
     *hash ^= *hash >> 29;
 }
 
+static inline bool has_kills(const struct world_plan *plan)
+{
+    unsigned i;
+
+    for (i = 0; i < plan->job_count; i++)
+        if (plan->jobs[i].deadline != 0)
+            return true;
+    return plan->cancels_kill || plan->silent;
+}
+
 /*
  * Times only matter as distances from now, those in the past up to `past`, those to come up to the horizon. Batch
  * numbers only matter as distances from the last that was left.
@@ -32,7 +42,7 @@ static inline void mix_run(uint64_t *hash, const struct world *world, const stru
     }
     mix(hash, (uint64_t)(job_of(run->job) - world->jobs));
     mix(hash, run->first << 32 | (uint64_t)run->count << 16 | run->done);
-    mix(hash, (uint64_t)run->suspicion << 16 | run->moves);
+    mix(hash, (uint64_t)run->suspicion << 16 | (uint64_t)run->attempt << 32 | run->moves);
 }
 
 static inline void mix_place(uint64_t *hash, const struct pool__seat *seat, uint64_t word)
@@ -90,6 +100,39 @@ static inline void mix_worker(uint64_t *hash, const struct world *world, const s
     mix(hash, (worker->pc == SIM_RUN || worker->pc == SIM_STAGED) && world->now - worker->began >= SIM_FLUSH_AFTER);
 }
 
+/* What deadlines and kills add; worlds without them are spared it. */
+static inline void mix_kills(uint64_t *hash, const struct world *world, const struct pool__seat *seat)
+{
+    const struct sim_worker *worker = &world->workers[seat->index];
+    struct pool__place place = pool__board_running(seat->board);
+    bool sighted = place.batch == seat->sighted.batch && place.offset == seat->sighted.offset;
+
+    mix_time(hash, world, seat->owed > 0 ? seat->check_at : POOL__NEVER, 0);
+    if (worker->pc == SIM_RUN || worker->pc == SIM_STAGED)
+        mix_time(hash, world, worker->began, WORLD_HORIZON);
+    mix_time(hash, world, sighted ? seat->sighted_at : POOL__NEVER, WORLD_HORIZON);
+    mix(hash, (uint64_t)(place.batch == seat->excused.batch && place.offset == seat->excused.offset) |
+                  (uint64_t)seat->abandoned << 1 | (uint64_t)(worker->struck != NULL) << 2);
+    if (seat->state != POOL__SEAT_DYING)
+        return;
+    mix_time(hash, world, seat->since, WORLD_HORIZON);
+    mix_time(hash, world, seat->prodded_at, WORLD_HORIZON);
+    mix(hash, seat->prods);
+}
+
+/* One that nobody waits for: the order of those does not matter, nor when they came to that. */
+static inline uint64_t hash_of_abandoned(const struct sim_worker *worker)
+{
+    uint64_t hash = 13;
+
+    mix(&hash, (uint64_t)worker->dead | (uint64_t)worker->pc << 8 | (uint64_t)worker->offset << 16);
+    mix(&hash, worker->frame.batch);
+    mix(&hash, worker->to - worker->from);
+    mix(&hash, worker->staged - worker->piped);
+    mix(&hash, (uintptr_t)worker->frame.job);
+    return hash;
+}
+
 static inline void mix_seat(uint64_t *hash, const struct world *world, const struct pool__seat *seat)
 {
     uint32_t batch;
@@ -108,6 +151,8 @@ static inline void mix_seat(uint64_t *hash, const struct world *world, const str
         mix(hash, seat->looks);
     }
     mix_board(hash, seat);
+    if (has_kills(world->plan))
+        mix_kills(hash, world, seat);
     for (batch = seat->head; batch != seat->sent + 1; batch++)
         mix_run(hash, world, seat->flight[batch % POOL__FLIGHT]);
 }
@@ -118,14 +163,16 @@ static inline void mix_job(uint64_t *hash, const struct world *world, const stru
     unsigned i;
 
     mix(hash, (uint64_t)job->unwanted | (uint64_t)job->cancelled << 1 | (uint64_t)job->job.withdrawn << 2 |
-                  (uint64_t)job->job.cancel_asked << 3 | (uint64_t)job->job.last_batch << 8 | job->job.next << 40);
+                  (uint64_t)job->job.cancel_asked << 3 | (uint64_t)job->kill_said << 4 |
+                  (uint64_t)job->job.kill_asked << 5 | (uint64_t)job->job.last_batch << 8 | job->job.next << 40);
     mix(hash, job->job.item_ns);
     for (link = job->job.returned.next; link != &job->job.returned; link = link->next)
         mix_run(hash, world, pool__holder(link, struct pool__run, link));
     for (i = 0; i < job->count; i++)
         mix(hash, job->items[i].outcome != 0
                       ? 1
-                      : 2 | (uint64_t)job->items[i].starts << 8 | (uint64_t)job->items[i].published << 16);
+                      : 2 | (uint64_t)job->items[i].starts << 8 | (uint64_t)job->items[i].published << 16 |
+                            (uint64_t)job->items[i].inside << 24);
 }
 
 static inline void mix_list(uint64_t *hash, const struct world *world, const struct pool__link *list, bool of_seats)
@@ -141,7 +188,7 @@ static inline void mix_list(uint64_t *hash, const struct world *world, const str
 static inline uint64_t world_hash(const struct world *world)
 {
     const struct pool__scheduler *scheduler = &world->scheduler;
-    uint64_t hash = 11;
+    uint64_t hash = 11, abandoned = 0;
     unsigned i;
 
     mix(&hash, (uint64_t)world->submitted | (uint64_t)world->deaths_left << 8 | (uint64_t)world->bad_starts_left << 16 |
@@ -154,6 +201,15 @@ static inline uint64_t world_hash(const struct world *world)
     mix_time(&hash, world, scheduler->owed > 0 ? scheduler->look_at : POOL__NEVER, 0);
     mix_time(&hash, world, scheduler->staff_at, 0);
     mix_time(&hash, world, scheduler->next_spawn, 0);
+    mix(&hash, (uint64_t)world->stalls_left | (uint64_t)world->zygote_dead << 8 | (uint64_t)world->silent << 9);
+    if (world->plan->silent)
+        mix_time(&hash, world, world->quiet_since, 2 * WORLD_HORIZON);
+    if (has_kills(world->plan))
+        mix_time(&hash, world, scheduler->owed > 0 ? scheduler->check_at : POOL__NEVER, 200 * POOL__MS);
+    for (i = WORLD_SEATS; i < WORLD_WORKERS; i++)
+        if (world->workers[i].forked)
+            abandoned += hash_of_abandoned(&world->workers[i]);
+    mix(&hash, abandoned);
     mix_list(&hash, world, &scheduler->lone, false);
     mix_list(&hash, world, &scheduler->bulk, false);
     mix_list(&hash, world, &scheduler->idle, true);

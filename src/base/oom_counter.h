@@ -1,0 +1,17 @@
+/*
+ * oom_counter - how often the kernel's out-of-memory killer has struck in the control group of this process.
+ *
+ * A counter, of the whole group: that it rose says that the killer was at work, not whom it killed.
+ */
+#ifndef POOL__OOM_COUNTER_H
+#define POOL__OOM_COUNTER_H
+
+#include <stdint.h>
+
+/*
+ * -1: the group has no such counter, or cannot be seen. `root` stands before every path ("" for the system's own;
+ * tests make up a tree).
+ */
+int64_t pool__oom_kills(const char *root);
+
+#endif

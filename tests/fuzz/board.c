@@ -1,0 +1,193 @@
+/*
+ * board - a board on which anything may stand: whatever the host asks of it, it looks at its own part only, gives
+ * nothing where the words make no sense, and no more than it was told to otherwise.
+ *
+ *   input   steps: what (1 byte), and what that takes
+ */
+#include "support/input.h"
+
+#include "data/board.h"
+
+#define WORDS (sizeof(struct pool__board) / 8)
+
+struct range {
+    uint16_t tag;
+    uint32_t end, next;
+};
+
+static struct range range_at(const struct pool__board *board, uint32_t batch)
+{
+    uint64_t word = atomic_load(&board->range[batch % POOL__FLIGHT]);
+    struct range range = {(uint16_t)(word >> 48), (uint32_t)(word >> 24) & POOL__BATCH_MAX,
+                          (uint32_t)word & POOL__BATCH_MAX};
+
+    return range;
+}
+
+static bool makes_sense(struct range range, uint32_t batch, uint32_t end)
+{
+    return range.tag == (uint16_t)batch && range.end == end && range.next <= end;
+}
+
+/* Numbers that are near each other, so that some of them fit together; now and then any. */
+static uint32_t take_number(struct input *input)
+{
+    uint8_t small = take8(input);
+
+    return small < 200 ? small % 8 : small < 240 ? small : take32(input);
+}
+
+static void write_word(struct pool__board *board, struct input *input)
+{
+    uint16_t which = take16(input);
+    uint64_t word = take64(input);
+    uint32_t batch, end, next;
+
+    if (which % 4 == 0) {
+        memcpy((unsigned char *)board + (size_t)(which / 4 % WORDS) * 8, &word, sizeof word);
+    } else if (which % 4 == 1) {
+        batch = take_number(input);
+        end = take_number(input) & POOL__BATCH_MAX;
+        next = take_number(input) & POOL__BATCH_MAX;
+        atomic_store(&board->range[batch % POOL__FLIGHT], (uint64_t)(uint16_t)batch << 48 | (uint64_t)end << 24 | next);
+    } else if (which % 4 == 2) {
+        pool__board_mark(board, take_number(input), take_number(input), (enum pool__mark)(word % 4));
+    } else {
+        atomic_store(&board->base, word);
+        atomic_store(&board->staged, word + take_number(input) * UINT64_C(300));
+    }
+}
+
+/* That nothing but one word has changed. */
+static void check_rest(const struct pool__board *board, const struct pool__board *before, const void *word)
+{
+    size_t at = word != NULL ? (size_t)((const unsigned char *)word - (const unsigned char *)board) : sizeof *board - 8;
+
+    MUST(memcmp(board, before, at) == 0);
+    MUST(memcmp((const unsigned char *)board + at + 8, (const unsigned char *)before + at + 8,
+                sizeof *board - at - 8) == 0);
+}
+
+static void take_back(struct pool__board *board, struct pool__board *before, struct input *input)
+{
+    uint32_t batch = take_number(input), was = take_number(input) & POOL__BATCH_MAX, keep = take_number(input);
+    uint32_t end = was, taken;
+    struct range range = range_at(board, batch);
+    bool sane = !makes_sense(range, batch, was);
+
+    memcpy(before, board, sizeof *board);
+    taken = pool__board_take_back(board, batch, &end, keep, &sane);
+    MUST(sane == makes_sense(range, batch, was));
+    MUST(end == was - taken && taken <= was);
+    check_rest(board, before, &board->range[batch % POOL__FLIGHT]);
+    if (!sane || was - range.next <= keep) {
+        MUST(taken == 0);
+        check_rest(board, before, NULL);
+        return;
+    }
+    MUST(end == range.next + keep);
+    range = range_at(board, batch);
+    MUST(makes_sense(range, batch, end));
+}
+
+static void ask_claimed(struct pool__board *board, struct input *input)
+{
+    uint32_t batch = take_number(input), end = take_number(input) & POOL__BATCH_MAX, claimed = 0;
+    bool sane = pool__board_claimed(board, batch, end, &claimed);
+
+    MUST(sane == makes_sense(range_at(board, batch), batch, end));
+    MUST(!sane || claimed <= end);
+}
+
+static void salvage(struct pool__board *board, struct pool__board *before, struct input *input)
+{
+    uint64_t base = atomic_load(&board->base), staged = atomic_load(&board->staged);
+    uint64_t received = base + take_number(input) * UINT64_C(129);
+    size_t room = take_number(input) * (size_t)131 % (2 * POOL__BOARD_SIZE), got;
+    unsigned char *copy = malloc(room + 1);
+
+    MUST(copy != NULL);
+    if (take8(input) % 8 == 0)
+        received = take64(input);
+    memcpy(before, board, sizeof *board);
+    got = pool__board_salvage(board, received, copy, room);
+    MUST(got <= room && (got == 0 || staged - base <= POOL__STAGING_SIZE));
+    MUST(got == 0 || (received >= base && received < staged && got <= staged - received));
+    MUST(got == 0 || memcmp(copy, board->staging + (received - base), got) == 0);
+    MUST(memcmp(board, before, sizeof *board) == 0);
+    free(copy);
+}
+
+static void ask_running(struct pool__board *board, struct input *input)
+{
+    struct pool__place place = pool__board_running(board);
+
+    MUST(place.offset <= POOL__BATCH_MAX && place.mark <= POOL__MARK_ALL);
+    if (take8(input) % 2 == 0)
+        place.batch = take_number(input);
+    place.mark = (enum pool__mark)(take8(input) % 4);
+    pool__board_ask_cancel(board, place);
+    if (place.mark == POOL__MARK_ALL)
+        MUST(pool__board_cancel_asked(board));
+    if (place.mark == POOL__MARK_NONE || place.mark == POOL__MARK_DONE)
+        MUST(!pool__board_cancel_asked(board));
+}
+
+/* A worker's claims, on a word that the host may be lowering. */
+static void claim(struct pool__board *board, struct pool__board *before, struct input *input)
+{
+    uint32_t batch = take_number(input), offset = 0;
+    struct range range = range_at(board, batch);
+    bool there = range.tag == (uint16_t)batch && range.next < range.end;
+
+    memcpy(before, board, sizeof *board);
+    MUST(pool__board_claim(board, batch, &offset) == there);
+    check_rest(board, before, &board->range[batch % POOL__FLIGHT]);
+    if (!there)
+        return;
+    MUST(offset == range.next);
+    range = range_at(board, batch);
+    MUST(range.next == offset + 1 && range.tag == (uint16_t)batch);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct pool__board *board, *before;
+    struct input input = {data, size};
+    unsigned steps;
+
+    if (board == NULL) {
+        board = aligned_alloc(64, sizeof *board);
+        before = aligned_alloc(64, sizeof *before);
+        MUST(board != NULL && before != NULL);
+        memset(board, 0, sizeof *board);
+    }
+    memset(board, 0x5a, sizeof *board - sizeof board->staging);
+    pool__board_clear(board);
+    for (steps = 0; steps < 64 && input.left > 0; steps++) {
+        switch (take8(&input) % 8) {
+        case 0:
+        case 1:
+            write_word(board, &input);
+            break;
+        case 2:
+            take_back(board, before, &input);
+            break;
+        case 3:
+            ask_claimed(board, &input);
+            break;
+        case 4:
+            salvage(board, before, &input);
+            break;
+        case 5:
+            ask_running(board, &input);
+            break;
+        case 6:
+            claim(board, before, &input);
+            break;
+        default:
+            pool__board_open(board, take_number(&input), 1 + take_number(&input) % POOL__BATCH_MAX);
+        }
+    }
+    return 0;
+}

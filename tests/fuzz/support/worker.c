@@ -1,0 +1,229 @@
+#include "worker.h"
+
+#include "input.h"
+
+struct worker workers[LIVES_MOST];
+
+void workers_begin(void)
+{
+    unsigned i;
+
+    memset(workers, 0, sizeof workers);
+    for (i = 0; i < LIVES_MOST; i++)
+        workers[i].life = &lives[i];
+}
+
+void workers_end(void)
+{
+    unsigned i;
+
+    for (i = 0; i < LIVES_MOST; i++) {
+        free(workers[i].input);
+        free(workers[i].outbox);
+    }
+}
+
+/* ---- the result stream */
+
+void worker_flush(struct worker *worker)
+{
+    struct pool__board *page = worker->life->page;
+    size_t left = (size_t)(worker->staged - worker->written), put = 0;
+
+    if (page == NULL)
+        return;
+    if (left > 0)
+        put = life_writes(worker->life, page->staging + (worker->written - worker->base), left);
+    worker->written += put;
+    if (worker->written == worker->staged) {
+        worker->base = worker->staged;
+        atomic_store(&page->base, worker->base);
+    }
+}
+
+/* What does not fit in staging goes straight into the pipe; whatever that takes now, the rest in later steps. */
+static bool push_outbox(struct worker *worker)
+{
+    size_t left = worker->outbox_to - worker->outbox_from;
+    size_t put = left > 0 ? life_writes(worker->life, worker->outbox + worker->outbox_from, left) : 0;
+
+    worker->outbox_from += put;
+    if (worker->outbox_from < worker->outbox_to)
+        return false;
+    if (worker->outbox_to > 0) { /* only now is it counted on the board: the host may have more than that says */
+        worker->outbox_from = worker->outbox_to = 0;
+        atomic_store(&worker->life->page->base, worker->base);
+        atomic_store(&worker->life->page->staged, worker->staged);
+    }
+    return true;
+}
+
+static void fill(unsigned char *to, const struct pool__record *record, unsigned char first)
+{
+    uint64_t i;
+
+    pool__record_encode(to, record);
+    to += POOL__RECORD_SIZE;
+    for (i = 0; i < record->size; i++)
+        to[i] = (unsigned char)(first + i);
+    memset(to + record->size, 0, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
+}
+
+bool worker_publish(struct worker *worker, const struct pool__record *record, unsigned char first)
+{
+    struct pool__board *page = worker->life->page;
+    size_t size = POOL__RECORD_SIZE + (size_t)pool__padded(record->size, POOL__RECORD_ALIGN);
+
+    if (page == NULL || !push_outbox(worker))
+        return false;
+    if (size > POOL__STAGING_SIZE - (worker->staged - worker->base))
+        worker_flush(worker);
+    if (size <= POOL__STAGING_SIZE - (worker->staged - worker->base)) {
+        fill(page->staging + (worker->staged - worker->base), record, first);
+        worker->staged += size;
+        atomic_store(&page->staged, worker->staged);
+        return true;
+    }
+    if (worker->base != worker->staged)
+        return false;
+    free(worker->outbox);
+    MUST((worker->outbox = malloc(size)) != NULL);
+    fill(worker->outbox, record, first);
+    worker->outbox_from = 0;
+    worker->outbox_to = size;
+    worker->base = worker->written = worker->staged += size;
+    push_outbox(worker);
+    return true;
+}
+
+static bool publish_plain(struct worker *worker, enum pool__record_kind kind, uint32_t batch)
+{
+    struct pool__record record;
+
+    memset(&record, 0, sizeof record);
+    record.kind = kind;
+    record.batch = batch;
+    if (kind == POOL__RECORD_READY)
+        record.code = (int32_t)worker->life->pid;
+    return worker_publish(worker, &record, 0);
+}
+
+/* ---- frames */
+
+static void read_input(struct worker *worker)
+{
+    unsigned char bytes[4096];
+    size_t got;
+
+    while ((got = life_reads(worker->life, bytes, sizeof bytes)) > 0) {
+        if (worker->room - worker->to < got) {
+            worker->room = 2 * (worker->to + got);
+            worker->input = realloc(worker->input, worker->room);
+            MUST(worker->input != NULL);
+        }
+        memcpy(worker->input + worker->to, bytes, got);
+        worker->to += got;
+    }
+}
+
+/* What the host sends must make sense, whatever its worker said before. */
+static void check_batch(const struct pool__frame *frame, const unsigned char *body)
+{
+    struct pool__cursor cursor = {0, 0};
+    const void *item;
+    size_t size;
+    uint32_t i;
+
+    for (i = 0; i < frame->count; i++)
+        MUST(pool__frame_item(frame, body, &cursor, i, &item, &size));
+}
+
+static bool next_frame(struct worker *worker)
+{
+    struct pool__frame frame;
+    size_t have;
+
+    read_input(worker);
+    have = worker->to - worker->from;
+    if (have < POOL__FRAME_SIZE)
+        return false;
+    MUST(pool__frame_decode(worker->input + worker->from, &frame));
+    if (have - POOL__FRAME_SIZE < frame.body)
+        return false;
+    if (frame.kind == POOL__FRAME_BATCH) {
+        check_batch(&frame, worker->input + worker->from + POOL__FRAME_SIZE);
+        worker->has_batch = true;
+        worker->frame = frame;
+    } else if (frame.kind == POOL__FRAME_STOP && publish_plain(worker, POOL__RECORD_LEAVING, 0)) {
+        worker_flush(worker);
+        life_ends(worker->life, 0);
+    }
+    worker->from += POOL__FRAME_SIZE + (size_t)frame.body;
+    return true;
+}
+
+/* ---- items */
+
+static bool end_item(struct worker *worker, struct answer answer)
+{
+    uint64_t index = worker->frame.first + worker->offset;
+    struct pool__record record;
+
+    memset(&record, 0, sizeof record);
+    record.kind = POOL__RECORD_RESULT;
+    record.batch = worker->frame.batch;
+    record.offset = worker->offset;
+    record.how = answer.fails ? POOL__HOW_FAILED : POOL__HOW_OK;
+    record.code = answer.fails ? 7 : 0;
+    record.size = answer.size;
+    record.start = system_now;
+    record.run = 1000;
+    if (!worker->has_answered && !worker_publish(worker, &record, answer_byte(index, 0)))
+        return false;
+    worker->has_answered = true;
+    if (!push_outbox(worker))
+        return false;
+    worker->has_answered = false;
+    pool__board_mark(worker->life->page, worker->frame.batch, worker->offset, POOL__MARK_DONE);
+    worker->in_item = false;
+    return true;
+}
+
+static bool next_item(struct worker *worker)
+{
+    struct pool__board *page = worker->life->page;
+
+    if (pool__board_claim(page, worker->frame.batch, &worker->offset)) {
+        if (worker->offset >= worker->frame.count) {
+            life_ends(worker->life, 0); /* its board is scribbled on: no such item */
+            return true;
+        }
+        atomic_store(&page->started, system_now);
+        pool__board_mark(page, worker->frame.batch, worker->offset, POOL__MARK_RUN);
+        worker->in_item = true;
+        return true;
+    }
+    if (!publish_plain(worker, POOL__RECORD_LEFT, worker->frame.batch))
+        return false;
+    worker->has_batch = false;
+    return true;
+}
+
+bool worker_step(struct worker *worker, struct answer answer)
+{
+    if (!worker->life->alive)
+        return false;
+    if (!push_outbox(worker))
+        return false;
+    if (!worker->ready) {
+        worker->ready = publish_plain(worker, POOL__RECORD_READY, 0);
+        worker_flush(worker);
+        return worker->ready;
+    }
+    if (worker->in_item)
+        return end_item(worker, answer);
+    if (worker->has_batch)
+        return next_item(worker);
+    worker_flush(worker);
+    return next_frame(worker);
+}

@@ -1,0 +1,185 @@
+/* One run of a task function, without a worker around it: where its result lies and how it grows, and when memory lacks. */
+#define _GNU_SOURCE
+#include "fail_next.h"
+
+#include <stdlib.h>
+
+#include "children/task.h"
+
+enum { ROOM = 100 };
+
+static unsigned char staging[ROOM];
+
+static struct pool__task fresh(void)
+{
+    struct pool__task task;
+
+    memset(&task, 0, sizeof task);
+    memset(staging, 0xee, sizeof staging);
+    task.staging = staging;
+    task.staging_room = sizeof staging;
+    return task;
+}
+
+static void small_results_lie_in_staging(void **state)
+{
+    struct pool__task task = fresh();
+
+    (void)state;
+    assert_ptr_equal(pool_return_space(&task.given, ROOM), staging);
+    assert_true(task.has_result);
+    assert_int_equal(task.result_size, ROOM);
+    assert_null(task.heap);
+    assert_int_equal(pool_return(&task.given, "abc", 3), 0);
+    assert_int_equal(task.result_size, 3);
+    assert_memory_equal(pool__task_result(&task), "abc", 3);
+    assert_int_equal(pool_return(&task.given, NULL, 0), 0);
+    assert_true(task.has_result);
+    assert_int_equal(task.result_size, 0);
+}
+
+static void a_result_may_grow_out_of_staging(void **state)
+{
+    struct pool__task task = fresh();
+    char *space = pool_return_space(&task.given, 10);
+
+    (void)state;
+    memcpy(space, "0123456789", 10);
+    space = pool_return_space(&task.given, ROOM + 1);
+    assert_non_null(space);
+    assert_true((unsigned char *)space != staging);
+    assert_memory_equal(space, "0123456789", 10); /* what was there has come along */
+    assert_int_equal(task.result_size, ROOM + 1);
+    assert_int_equal(task.heap_room, 4096);
+    assert_ptr_equal(pool__task_result(&task), space);
+    assert_ptr_equal(pool_return_space(&task.given, 4096), space);
+    assert_int_equal(task.heap_room, 4096);
+    assert_ptr_equal(pool_return_space(&task.given, 5), space); /* and does not go back */
+    assert_int_equal(task.result_size, 5);
+    space = pool_return_space(&task.given, 4097);
+    assert_int_equal(task.heap_room, 8192);
+    assert_memory_equal(space, "0123456789", 10);
+    assert_non_null(pool_return_space(&task.given, 100000));
+    assert_int_equal(task.heap_room, 131072);
+    free(task.heap);
+}
+
+static void part_of_the_result_may_be_the_result(void **state)
+{
+    struct pool__task task = fresh();
+    char *space = pool_return_space(&task.given, 10);
+
+    (void)state;
+    memcpy(space, "0123456789", 10);
+    assert_int_equal(pool_return(&task.given, space + 2, 8), 0);
+    assert_memory_equal(pool__task_result(&task), "23456789", 8);
+}
+
+static void nothing_is_done_for_nobody(void **state)
+{
+    struct pool__task task = fresh();
+
+    (void)state;
+    assert_null(pool_return_space(NULL, 1));
+    assert_int_equal(pool_return(NULL, "a", 1), POOL_NO_MEMORY);
+    assert_int_equal(pool_return(&task.given, NULL, 1), POOL_INVALID);
+    assert_false(task.has_result);
+    assert_false(task.no_memory);
+    assert_false(pool_cancelled(NULL));
+}
+
+static void impossible_sizes_are_no_memory(void **state)
+{
+    struct pool__task task = fresh();
+
+    (void)state;
+    assert_null(pool_return_space(&task.given, SIZE_MAX));
+    assert_true(task.no_memory);
+    assert_null(pool_return_space(&task.given, (size_t)PTRDIFF_MAX + 1));
+    if (!UNDER_ADDRESS_SANITIZER) /* which ends the program over it */
+        assert_null(pool_return_space(&task.given, (size_t)PTRDIFF_MAX)); /* asked for, and not to be had */
+    assert_true(task.no_memory);
+    assert_non_null(pool_return_space(&task.given, 10)); /* a smaller result after all */
+    assert_false(task.no_memory);
+    assert_true(task.has_result);
+}
+
+static void less_than_wished_will_do(void **state)
+{
+    struct pool__task task = fresh();
+
+    (void)state;
+    skip_unless_memory_can_fail();
+    fail_next(CALL_MEMORY, 1, ENOMEM);
+    assert_non_null(pool_return_space(&task.given, 5000));
+    assert_int_equal(fail_no_more(CALL_MEMORY), 1);
+    assert_int_equal(task.heap_room, 5000); /* exactly, where twice the room was not to be had */
+    assert_false(task.no_memory);
+    fail_next(CALL_MEMORY, 2, ENOMEM);
+    assert_null(pool_return_space(&task.given, 5001));
+    assert_int_equal(fail_no_more(CALL_MEMORY), 2);
+    assert_true(task.no_memory);
+    free(task.heap);
+}
+
+static void a_buffer_that_failed_is_no_result(void **state)
+{
+    struct pool__task task = fresh();
+    struct pool_buffer buffer = {0};
+
+    (void)state;
+    pool_put_int(&buffer, 7);
+    assert_int_equal(pool_return_buffer(&task.given, &buffer), 0);
+    assert_int_equal(task.result_size, 9);
+    assert_null(buffer.data);
+    task = fresh();
+    pool_put_int(&buffer, 7);
+    pool_put_string(&buffer, NULL);
+    assert_int_equal(pool_return_buffer(&task.given, &buffer), POOL_NO_MEMORY);
+    assert_false(task.has_result);
+    assert_null(buffer.data);
+}
+
+static void failures_have_a_code_and_words(void **state)
+{
+    struct pool__task task = fresh();
+
+    (void)state;
+    pool__words_forget();
+    assert_string_equal(pool__words(), "");
+    assert_int_equal(pool_fail(&task.given, 7, "%s %d", "number", 7), 7);
+    assert_string_equal(pool__words(), "number 7");
+    assert_int_equal(pool_fail(&task.given, 0, NULL), 1); /* 0 would be no failure; the words stay */
+    assert_string_equal(pool__words(), "number 7");
+    assert_int_equal(pool_fail(NULL, -3, "in an initializer"), -3);
+    assert_string_equal(pool__words(), "in an initializer");
+    pool__words_forget();
+    assert_string_equal(pool__words(), "");
+}
+
+static void workers_know_their_seat(void **state)
+{
+    (void)state;
+    assert_int_equal(pool_worker_index(), -1); /* in a program */
+    pool__worker_index_set(3);
+    assert_int_equal(pool_worker_index(), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_results_lie_in_staging),
+        cmocka_unit_test(a_result_may_grow_out_of_staging),
+        cmocka_unit_test(part_of_the_result_may_be_the_result),
+        cmocka_unit_test(nothing_is_done_for_nobody),
+        cmocka_unit_test(impossible_sizes_are_no_memory),
+        cmocka_unit_test(less_than_wished_will_do),
+        cmocka_unit_test(a_buffer_that_failed_is_no_result),
+        cmocka_unit_test(failures_have_a_code_and_words),
+        cmocka_unit_test(workers_know_their_seat),
+    };
+
+    if (UNDER_THREAD_SANITIZER)
+        return CANNOT_FAIL;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
