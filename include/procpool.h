@@ -69,6 +69,8 @@
  *     may return a stranger (a grandchild that lost its parent).
  *   - A task function is not left by longjmp, pthread_exit or a C++ exception: its worker ends, POOL_CRASHED or
  *     POOL_EXITED.
+ *   - A program that closes descriptors it does not know (daemons do) closes the pool's too: the pool is POOL_BROKEN
+ *     then. Make it afterwards.
  *   - Leaving a program's main without pool_destroy() ends workers and unfinished tasks at once.
  *
  * Declared, and not yet built: pool_options.arena_size with pool_arena_alloc(), and pool_trace(). This version refuses

@@ -343,7 +343,8 @@ static void cancel(struct pool_future *future, bool kill)
     if (!kill || future->done)
         return;
     pool__deadline_kill_job(scheduler, &future->job, pool__now());
-    if (!future->done)
+    /* what heard that it is to stop, and did so before the kill, was cancelled as well */
+    if (!future->done || future->result.status == POOL_CANCELLED)
         future->cancelled = true;
 }
 

@@ -2,6 +2,7 @@
  * bench - the library against floors written by hand, and against peers that are installed: one table.
  *
  *     bench [--quick] [--rounds N] [--row N]... [--svg FILE] [--no-python]
+ *     bench --work NAME COUNT    apply, async or map, nothing measured: for profilers
  *
  * Ends with 0 where all could be measured, whether goals are met or not. README.md tells what the rows are.
  */
@@ -21,6 +22,7 @@
 
 #include "chart.h"
 #include "child.h"
+#include "work.h"
 
 static const struct row {
     bench_row *run;
@@ -42,7 +44,8 @@ struct options {
 
 _Noreturn static void refuse(void)
 {
-    fprintf(stderr, "usage: bench [--quick] [--rounds N] [--row N]... [--svg FILE] [--no-python]\n");
+    fprintf(stderr, "usage: bench [--quick] [--rounds N] [--row N]... [--svg FILE] [--no-python]\n"
+                    "       bench --work apply|async|map COUNT\n");
     exit(2);
 }
 
@@ -206,14 +209,21 @@ static void raise_limit(void)
     }
 }
 
+static int only_work(char **argument)
+{
+    return work_run(argument[0], read_number(argument[1], 1000000000)) ? 0 : 2;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "--work") == 0)
+        return only_work(argv + 2);
+
     struct options options = read_options(argv);
     sigset_t set = awaited_set();
     struct report *reports[ROWS];
     bool all_measured = true;
 
-    (void)argc;
     sigprocmask(SIG_BLOCK, &set, NULL);
     raise_limit();
     print_machine(&options.bench);

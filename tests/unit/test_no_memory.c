@@ -75,6 +75,9 @@ static void zeros_are_zeros(void **state)
             assert_memory_equal(bytes.data, zeros, count);
         pool__bytes_take(&bytes, count);
     }
+    assert_true(pool__bytes_reserve(&bytes, 1));
+    pool__bytes_append(&bytes, "q", 1); /* a single one is copied too */
+    assert_int_equal(bytes.data[0], 'q');
     free(bytes.data);
 }
 

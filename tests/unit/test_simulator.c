@@ -326,14 +326,17 @@ static struct choice some_choice(const struct choice *choices, unsigned count)
     return choice;
 }
 
-/* One that has lied the item away in which it hangs owes nothing: nothing can be missed of it. */
-static void end_lies(struct world *world)
+/*
+ * One that has lied the item away in which it hangs owes nothing: nothing can be missed of it. Nor of one that stands
+ * still behind a full pipe, of which all has been taken back.
+ */
+static void end_the_unnoticed(struct world *world)
 {
     unsigned i;
 
     for (i = 0; i < world->scheduler.limit; i++)
-        if (world->workers[i].forked && !world->workers[i].dead && world->workers[i].liar &&
-            sim_worker_hangs(&world->workers[i]))
+        if (world->workers[i].forked && !world->workers[i].dead && sim_worker_hangs(&world->workers[i]) &&
+            (world->workers[i].liar || world->workers[i].wants_room))
             sim_worker_die(&world->workers[i], SIGKILL);
 }
 
@@ -363,7 +366,7 @@ static void live(struct world *world, const struct mood *mood)
         if (events == STEPS_MAX)
             complain(world, "the world does not come to rest");
     }
-    end_lies(world);
+    end_the_unnoticed(world);
     if (world->complaint == NULL)
         world_finish(world, world->plan->silent && one_in(2));
 }
