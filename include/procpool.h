@@ -67,6 +67,8 @@
  *     after each task; rand() goes alike in all.
  *   - Workers and their helper process hold the descriptors that the program had open. In a task, a wait for any child
  *     may return a stranger (a grandchild that lost its parent).
+ *   - What a task changes in its process (signal mask, directory, umask, limits, descriptors) stays for that worker's
+ *     next task. Which system calls a worker needs under a filter: README.md.
  *   - A task function is not left by longjmp, pthread_exit or a C++ exception: its worker ends, POOL_CRASHED or
  *     POOL_EXITED.
  *   - A program that closes descriptors it does not know (daemons do) closes the pool's too: the pool is POOL_BROKEN

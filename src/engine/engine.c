@@ -190,17 +190,32 @@ static void prod_zygote(void *host)
     pool__zygote_continue(&((struct pool *)host)->zygote);
 }
 
-/* A pool that ends needs no board for another worker. */
+/*
+ * Workers die with their zygote where the system sees to it. Whoever still holds a result pipe open is killed by his
+ * group: the one exception to inv. 1 (rule 24).
+ * So is one whose zygote does not answer, since it may never.
+ */
+static void kill_orphan(struct pool *pool, const struct pool__seat *seat)
+{
+    int results = channel_of(pool, seat)->results;
+
+    if (seat->spawned && seat->pid > 1 && results >= 0 && !pool__has_hung_up(results))
+        kill(-seat->pid, SIGKILL);
+}
+
+/* A pool at its end needs no board for another worker. */
 static bool abandon(void *host, struct pool__seat *seat)
 {
     struct pool *pool = host;
     struct pool__board_use *use = &pool->boards[seat->board - pool->setup->boards];
 
-    if (!pool->scheduler.ending && free_board(pool) == pool->setup->board_count)
+    if (free_board(pool) == pool->setup->board_count && !pool->scheduler.aborted &&
+        !(pool->scheduler.ending && !pool__scheduler_waits(&pool->scheduler)))
         return false;
     use->abandoned = true;
     use->seat = seat->index;
     use->life = seat->life;
+    kill_orphan(pool, seat);
     pool__channel_close(pool, channel_of(pool, seat));
     pool->restaff = true;
     return true;
@@ -321,21 +336,13 @@ static void handle_notice(struct pool *pool, const struct pool__message *notice)
     }
 }
 
-/*
- * Workers die with their zygote where the system sees to it. Whoever still holds a result pipe open is killed by his
- * group: the one exception to inv. 1 (rule 24).
- */
 static void kill_orphans(struct pool *pool)
 {
     unsigned i;
 
-    for (i = 0; i < pool->scheduler.span; i++) {
-        struct pool__seat *seat = &pool->scheduler.seats[i];
-
-        if (seat->board != NULL && seat->spawned && seat->pid > 1 && channel_of(pool, seat)->results >= 0 &&
-            !pool__has_hung_up(channel_of(pool, seat)->results))
-            kill(-seat->pid, SIGKILL);
-    }
+    for (i = 0; i < pool->scheduler.span; i++)
+        if (pool->scheduler.seats[i].board != NULL)
+            kill_orphan(pool, &pool->scheduler.seats[i]);
 }
 
 void pool__zygote_gone(struct pool *pool)

@@ -188,14 +188,17 @@ static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *se
     }
 }
 
-/* Items that others may still take over: more are owed than can be running. */
+/* Items that others may still take over: more are owed than run. One that its worker does not begin may be stolen. */
 static bool is_work_to_share(const struct pool__scheduler *scheduler)
 {
-    unsigned busy = 0, i;
+    unsigned running = 0, i;
 
-    for (i = 0; i < scheduler->span; i++)
-        busy += scheduler->seats[i].board != NULL && scheduler->seats[i].owed > 0;
-    return scheduler->owed > busy;
+    for (i = 0; i < scheduler->span; i++) {
+        const struct pool__seat *seat = &scheduler->seats[i];
+
+        running += seat->board != NULL && seat->owed > 0 && pool__seat_is_running(seat);
+    }
+    return scheduler->owed > running;
 }
 
 void pool__staffing_adjust(struct pool__scheduler *scheduler, uint64_t now)

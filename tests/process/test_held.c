@@ -246,6 +246,25 @@ static void a_stopped_worker_is_replaced(void **state)
     pool_destroy(pool);
 }
 
+/* A closed pool keeps an idle worker until the last item has begun: one that is with a stopped worker goes to it. */
+static void a_closed_pool_takes_it_over(void **state)
+{
+    pid_t pids[2], zygote;
+    struct pool *pool = open_pool(2, 0, pids, &zygote);
+    struct pool_future *futures[2];
+
+    (void)state;
+    assert_true(stops(pids[0]));
+    for (int i = 0; i < 2; i++)
+        futures[i] = made(pool_apply_async(pool, task_index, NULL, 0, NULL));
+    assert_status(pool_close(pool), POOL_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_status(pool_future_get(futures[i], POOL_FOREVER, NULL), POOL_OK);
+        pool_future_free(futures[i]);
+    }
+    pool_destroy(pool);
+}
+
 static void stopped_workers_end_with_their_pool(void **state)
 {
     pid_t pids[3], zygote;
@@ -272,6 +291,7 @@ int main(void)
         PROCESS_TEST(deaths_are_told),
         PROCESS_TEST(the_programs_death_is_seen),
         PROCESS_TEST(a_stopped_worker_is_replaced),
+        PROCESS_TEST(a_closed_pool_takes_it_over),
         PROCESS_TEST(stopped_workers_end_with_their_pool),
     };
     const struct CMUnitTest with_a_debugger[] = {

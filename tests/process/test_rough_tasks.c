@@ -50,6 +50,34 @@ static int task_closes_all(struct pool_task *task)
     return 0;
 }
 
+static jmp_buf elsewhere;
+
+static int task_jumps_away(struct pool_task *task)
+{
+    (void)task;
+    longjmp(elsewhere, 1);
+}
+
+static void use_and_jump(void)
+{
+    struct pool *pool = made(pool_create(2, NULL));
+
+    for (int i = 0; i < 3; i++) {
+        assert_status(pool_apply(pool, task_jumps_away, NULL, 0, NULL, 0, NULL), POOL_EXITED);
+        check_usable(pool);
+    }
+    pool_destroy(pool);
+}
+
+/* The worker is a copy of this program down to the stack: it lands here, and must not go on as if it were the program. */
+static void jumps_away(void **state)
+{
+    (void)state;
+    if (setjmp(elsewhere) != 0)
+        _exit(3);
+    use_and_jump();
+}
+
 /* Nobody hears of such a worker again, so it is replaced. Its task has crashed or exited, or well ended where the library got hold of the result. */
 static void descriptors_closed(void **state)
 {
@@ -330,7 +358,7 @@ static void results_too_large_for_any_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PROCESS_TEST(descriptors_closed),
+        PROCESS_TEST(jumps_away), PROCESS_TEST(descriptors_closed),
         PROCESS_TEST(descriptors_closed_and_running),
         PROCESS_TEST(no_foreign_file_is_written),
         PROCESS_TEST(rubbish_written),
