@@ -212,6 +212,7 @@ static inline void bench_end(struct bench *bench)
     pool__scheduler_drop_all(&bench->scheduler, POOL_TERMINATED, 0, NULL);
     pool__scheduler_free(&bench->scheduler);
     free(bench->boards);
+    bench->boards = NULL;
 }
 
 /* The worker claims the next item of a batch and begins to run it. */
