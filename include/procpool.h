@@ -127,7 +127,8 @@ enum pool_status {
     POOL_END = 2,        /* the iterator has no more items */
     POOL_FAILED = 3,     /* the task function returned non-zero: code holds what, message what it said by pool_fail() */
     POOL_CRASHED = 4,    /* a signal ended the worker while it ran the task: code holds the signal */
-    POOL_EXITED = 5,     /* the task ended its worker by exit() or _exit(): code holds the exit status */
+    POOL_EXITED = 5,     /* the task ended its worker by exit() or _exit(): code holds the exit status (after exit() 255
+                            where the system has no on_exit(), musl for one) */
     POOL_EXPIRED = 6,    /* the task's deadline passed, and its worker was killed */
     POOL_CANCELLED = 7,  /* a cancel or pool_stop(), or an earlier failure in the same map */
     POOL_TERMINATED = 8, /* pool_terminate() or pool_destroy() came first */
@@ -523,7 +524,8 @@ POOL_API const void *pool_get_bytes(struct pool_reader *reader, size_t *size);
  * made with POOL_NO_THREAD. */
 POOL_API int pool_fd(const struct pool *pool);
 
-/* Milliseconds until pool_dispatch() must run even so; -1: no need. Ask before every poll. */
+/* Milliseconds until pool_dispatch() must run even so; -1: no need. Ask before every poll. On systems without a
+ * descriptor for sets of descriptors never more than 1,000 while the pool lives, so that its helper's death is found. */
 POOL_API int pool_next_timeout(struct pool *pool);
 
 /* Moves results, runs callbacks; never blocks. POOL_OK, or POOL_BROKEN once the pool is. */

@@ -133,6 +133,7 @@ int pool_next_timeout(struct pool *pool)
     next = pool__has_thread(pool)                   ? POOL__NEVER
            : !pool__list_empty(&pool->calls_queued) ? 0
                                                     : pool__next_timer(pool, true);
+    pool->loop_sleeps_until = pool__has_thread(pool) ? 0 : next;
     timeout = pool__ms_until(next);
     if (pool__poller_is_bell(pool->pipes) && pool->zygote.control >= 0 && (timeout < 0 || timeout > LOOK_FOR_ZYGOTE))
         timeout = LOOK_FOR_ZYGOTE;
@@ -150,6 +151,7 @@ enum pool_status pool_dispatch(struct pool *pool)
         errno = EINVAL;
         status = pool__fail(POOL_INVALID, "pool_dispatch: inside a callback of the pool");
     } else {
+        pool->loop_sleeps_until = 0;
         pool__look_at_pipes(pool);
         if (!pool__has_thread(pool))
             pool__callbacks_run(pool);

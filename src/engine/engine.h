@@ -98,6 +98,7 @@ struct pool {
     bool thread_runs, thread_ends;
     pthread_t thread;
     uint64_t thread_sleeps_until;
+    uint64_t loop_sleeps_until; /* POOL_NO_THREAD: what pool_next_timeout() has said; 0: the loop is awake */
     uint64_t take_role_at; /* when the background thread takes a role that nobody has; NEVER: it was not told of work */
 
     /* callbacks (callbacks.h) */

@@ -76,6 +76,10 @@ void pool__rouse(struct pool *pool)
 {
     if (pool->holder_sleeps_until > pool__next_timer(pool, true))
         pool__poller_wake(pool->pipes);
+    if (pool->loop_sleeps_until > pool__next_timer(pool, true)) {
+        pool->loop_sleeps_until = 0; /* another thread has given it something to keep time for */
+        pool__poller_wake(pool->pipes);
+    }
     if (!pool->thread_runs)
         return;
     if (pool->holder == NULL && pool__scheduler_expects(&pool->scheduler) && pool->take_role_at == POOL__NEVER) {

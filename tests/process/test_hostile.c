@@ -231,11 +231,11 @@ static int task_stages_without_end(struct pool_task *task)
 
 static void staged_without_end(void **state)
 {
-    struct pool *pool = make_pool(2);
     struct pool_job job = {.chunk = 8, .keep_going = true};
 
     (void)state;
     skip_under_thread_sanitizer();
+    struct pool *pool = make_pool(2);
     struct pool_future *map = made(pool_map_async(pool, task_stages_without_end, pool_items(NULL, 16, 0), NULL, 0, &job));
     assert_true(gate_wait_arrived(&ground->gate[0], 1));
     int64_t start = time_now_ms();

@@ -145,6 +145,50 @@ static void by_another_thread(void **state)
     finish(pool, busy);
 }
 
+/* ---- a loop that sleeps in one thread, and another that gives it something to keep time for */
+
+struct loop {
+    struct pool *pool;
+    struct pool_future *future;
+};
+
+static void *run_loop(void *context)
+{
+    struct loop *loop = context;
+    struct pollfd entry = {.fd = pool_fd(loop->pool), .events = POLLIN};
+    bool done = false;
+
+    while (!done) {
+        int timeout = pool_next_timeout(loop->pool);
+        atomic_fetch_add(&ground->count[1], 1);
+        poll(&entry, 1, timeout);
+        pool_dispatch(loop->pool);
+        done = atomic_load(&ground->count[0]) != 0 && pool_future_ready(loop->future);
+    }
+    return NULL;
+}
+
+static void a_new_deadline_wakes_it(void **state)
+{
+    struct pool_job job = {.deadline_ms = 50};
+    struct pool *pool = made(pool_create(2, &(struct pool_options){.flags = POOL_NO_THREAD}));
+    struct loop loop = {.pool = pool};
+    pthread_t thread;
+    int gate = 1; /* never opened */
+
+    (void)state;
+    assert_status(pool_map(pool, task_nothing, pool_items(NULL, 8, 0), NULL, 0, NULL), POOL_OK);
+    settle(pool);
+    assert_int_equal(pthread_create(&thread, NULL, run_loop, &loop), 0);
+    assert_true(counter_wait(&ground->count[1], 1)); /* it sleeps now, or is about to */
+    loop.future = made(pool_apply_async(pool, task_until_cancelled, &gate, sizeof gate, &job));
+    atomic_store(&ground->count[0], 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_status(pool_future_get(loop.future, 0, NULL), POOL_EXPIRED);
+    pool_future_free(loop.future);
+    pool_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +196,7 @@ int main(void)
         PROCESS_TEST(by_the_free_of_a_map),
         PROCESS_TEST(by_an_empty_map),
         PROCESS_TEST(by_another_thread),
+        PROCESS_TEST(a_new_deadline_wakes_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
