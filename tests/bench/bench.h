@@ -1,8 +1,8 @@
 /*
  * bench - what every row is given: how much to measure, and where the figures go.
  *
- * The program runs each row in a process of its own (bench.c), so that a row starts with little memory, no thread and no
- * child, may end by give_up() at any place, and leaves nothing to the next one. Figures come back by shared pages.
+ * The program runs each row in a process of its own (bench.c), so that a row starts with little memory, no thread and
+ * no child, may end by give_up() at any place, and leaves nothing to the next one. Figures come back by shared pages.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -16,8 +16,8 @@ struct side {
 };
 
 /*
- * sides[0] is the library, the others are floors and peers. A line for each of these, the goal with the one floor that is
- * best (the least figure where the goal is at most something, else the greatest).
+ * sides[0] is the library, the others are floors and peers. A line for each of these, the goal with the one floor that
+ * is best (the least figure where the goal is at most something, else the greatest).
  */
 void contest(struct bench *bench, const char *what, const char *unit, const struct side *sides, size_t count,
              struct goal goal);

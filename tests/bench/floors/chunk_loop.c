@@ -131,8 +131,8 @@ double chunk_loop_rate(void *context)
 }
 
 /*
- * Header and chunk are to stay within a pipe's 16 pages, so 8,190 items and not 8,192. Two chunks at a worker only where
- * both fit into its pipes: all here is blocking, and both sides would wait for room.
+ * Header and chunk are to stay within a pipe's 16 pages, so 8,190 items and not 8,192. Two chunks at a worker only
+ * where both fit into its pipes: all here is blocking, and both sides would wait for room.
  */
 void chunk_loop_tune(struct chunk_loop *floor)
 {

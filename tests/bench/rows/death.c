@@ -82,7 +82,8 @@ void row_death(struct bench *bench)
             (struct side[]){{"pool", told_ms, pool, false}, {"kill, wait", death_told_ms, NULL, false}}, 2,
             GOAL_AT_MOST(1.5));
     contest(&many, "SIGKILL to the replacement's first answer", "ms",
-            (struct side[]){{"pool", replaced_ms, pool, false}, {"kill, wait, fork, ask", death_replaced_ms, NULL, false}},
+            (struct side[]){{"pool", replaced_ms, pool, false},
+                            {"kill, wait, fork, ask", death_replaced_ms, NULL, false}},
             2, GOAL_AT_MOST(1.5));
     pool_destroy(pool);
 }

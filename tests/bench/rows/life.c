@@ -12,8 +12,8 @@
 #include "tasks.h"
 
 /*
- * The tasks meet: none ends before all have begun, so that each is on another worker. The last one to come opens a gate,
- * which is a byte for each in a pipe.
+ * The tasks meet: none ends before all have begun, so that each is on another worker. The last one to come opens a
+ * gate, which is a byte for each in a pipe.
  */
 static struct {
     atomic_size_t *here;
