@@ -45,6 +45,13 @@ static uint64_t strike_off(struct pool__scheduler *scheduler, struct pool__seat 
     return index;
 }
 
+static void cancelled_by_kill(struct pool__outcome *outcome)
+{
+    outcome->status = POOL_CANCELLED;
+    outcome->code = 0;
+    outcome->why = "cancelled, and its worker was killed";
+}
+
 /* The next item of a batch has its outcome: struck off, then told. */
 static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch,
                     struct pool__outcome *outcome)
@@ -55,8 +62,10 @@ static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, 
     outcome->attempts = run->attempt;
     outcome->worker = seat->pid;
     outcome->deadline = job->deadline;
-    if ((job->cancel_asked && outcome->status == POOL_FAILED) || (job->kill_asked && outcome->status != POOL_OK))
+    if (job->cancel_asked && outcome->status == POOL_FAILED)
         outcome->status = POOL_CANCELLED;
+    else if (job->kill_asked && outcome->status != POOL_OK && outcome->status != POOL_CANCELLED)
+        cancelled_by_kill(outcome);
     count_outcome(scheduler, outcome);
     job->owner->finished(job, strike_off(scheduler, seat, batch), outcome);
 }

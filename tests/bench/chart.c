@@ -134,9 +134,8 @@ static void draw_panel(FILE *file, const struct chart_panel *panel, size_t place
     draw_grid(file, &x, &y);
     draw_text(file, left + WIDTH / 2.0, 16, "middle", 13, panel->title);
     draw_text(file, (x.from + x.to) / 2, HEIGHT - 12, "middle", 11, panel->x_label);
-    fprintf(file, "<text transform=\"translate(%.1f %.1f) rotate(-90)\" text-anchor=\"middle\" font-size=\"11\">", left + 14,
-            (y.from + y.to) / 2);
-    fprintf(file, "%s</text>\n", panel->y_label);
+    fprintf(file, "<text transform=\"translate(%.1f %.1f) rotate(-90)\" ", left + 14, (y.from + y.to) / 2);
+    fprintf(file, "text-anchor=\"middle\" font-size=\"11\">%s</text>\n", panel->y_label);
     for (size_t i = 0; i < panel->report->series; i++)
         draw_curve(file, &panel->report->curve[i], i, &x, &y);
 }

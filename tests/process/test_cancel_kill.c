@@ -45,6 +45,7 @@ static void a_running_task_is_gone_at_once(void **state)
     assert_status(pool_future_get(future, POOL_FOREVER, &result), POOL_CANCELLED);
     assert_true(time_now_ms() - start < GENEROUS * time_scale());
     assert_int_equal(result->code, 0);
+    assert_string_equal(result->message, "cancelled, and its worker was killed");
     assert_true(result->worker > 0);
     if (family_known())
         assert_true(family_gone(result->worker));
@@ -113,8 +114,10 @@ static void all_of_an_iterator(void **state)
     assert_true(counter_wait(&ground->count[0], WORKERS));
     assert_status(pool_iterator_cancel(iterator, true), POOL_OK);
     enum pool_status status;
-    while ((status = pool_iterator_next(iterator, POOL_FOREVER, &result)) == POOL_OK)
+    while ((status = pool_iterator_next(iterator, POOL_FOREVER, &result)) == POOL_OK) {
         assert_status(result->status, POOL_CANCELLED);
+        assert_int_equal(result->code, 0);
+    }
     assert_status(status, POOL_END);
     assert_int_equal(atomic_load(&ground->count[0]), WORKERS);
     pool_iterator_free(iterator);
