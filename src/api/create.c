@@ -172,7 +172,8 @@ static bool make_pipes_poller(struct pool *pool)
 {
     pool->setup->doorbell = -1;
     pool->setup->pipes = pool->pipes = pool__poller_open();
-    return pool->pipes != NULL && (pool__has_thread(pool) || pool__poller_make_bell(pool->pipes, &pool->setup->doorbell));
+    return pool->pipes != NULL &&
+           (pool__has_thread(pool) || pool__poller_make_bell(pool->pipes, &pool->setup->doorbell));
 }
 
 static bool listen_to_zygote(struct pool *pool)
@@ -374,8 +375,7 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
     init_plain(pool);
     if (!make_memory(pool, options, limit)) {
         code = errno;
-    } else if ((code = make_zygote(pool)) == 0 &&
-               (code = pool__has_thread(pool) ? start_thread(pool) : 0) == 0) {
+    } else if ((code = make_zygote(pool)) == 0 && (code = pool__has_thread(pool) ? start_thread(pool) : 0) == 0) {
         pool->thread_started = true;
         code = start_workers(pool, workers);
     }

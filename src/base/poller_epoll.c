@@ -16,8 +16,8 @@
 #include "base/descriptor.h"
 
 struct pool__poller {
-    int set;   /* epoll */
-    int waker; /* eventfd, level-triggered: also makes `set` readable for a program's own loop */
+    int set;                        /* epoll */
+    int waker;                      /* eventfd, level-triggered: also makes `set` readable for a program's own loop */
     struct pool__identity identity; /* of both; the system has one for all of their kind, which no file has */
     _Atomic bool failed;
 };
@@ -59,8 +59,8 @@ struct pool__poller *pool__poller_open(void)
 
 bool pool__poller_is_ours(const struct pool__poller *poller)
 {
-    return poller == NULL || (pool__identity_is(poller->set, &poller->identity) &&
-                              pool__identity_is(poller->waker, &poller->identity));
+    return poller == NULL ||
+           (pool__identity_is(poller->set, &poller->identity) && pool__identity_is(poller->waker, &poller->identity));
 }
 
 bool pool__poller_has_failed(const struct pool__poller *poller)

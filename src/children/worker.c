@@ -424,7 +424,7 @@ static void fill_input(size_t need)
         got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
         if (got <= 0)
             _exit(0); /* the host is gone */
-        ring(); /* there is room now */
+        ring();       /* there is room now */
         self.to += (size_t)got;
     }
 }

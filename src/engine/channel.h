@@ -37,15 +37,15 @@ struct pool__channel {
     int results_write; /* the worker's end, ours until SPAWNED (rule 22) */
     struct pool__identity task_pipe, result_pipe; /* which they are, should the program close them and open others: */
     uint64_t seen_in;                             /* looked at in this call (pool->calls_ever); see loss.h */
-    uint64_t tag;      /* {seat, life}, as the poller tells it */
-    bool want_write;   /* the task pipe is in the poller's set for writing */
-    bool short_of_memory; /* a job's shared bytes could not be noted */
-    uint64_t failing_since; /* writing to it fails, since then; 0: it does not */
-    bool at_end;       /* the result pipe has reached its end: not polled any more */
-    bool announced;    /* LEAVING came */
-    bool start_failed; /* START_FAILED came */
-    bool poisoned;     /* nonsense came: nothing more is read */
-    bool stop_pending; /* a STOP frame is to follow what waits */
+    uint64_t tag;                                 /* {seat, life}, as the poller tells it */
+    bool want_write;                              /* the task pipe is in the poller's set for writing */
+    bool short_of_memory;                         /* a job's shared bytes could not be noted */
+    uint64_t failing_since;                       /* writing to it fails, since then; 0: it does not */
+    bool at_end;                                  /* the result pipe has reached its end: not polled any more */
+    bool announced;                               /* LEAVING came */
+    bool start_failed;                            /* START_FAILED came */
+    bool poisoned;                                /* nonsense came: nothing more is read */
+    bool stop_pending;                            /* a STOP frame is to follow what waits */
 
     struct pool__bytes backlog;
     const unsigned char *rest; /* NULL while rest_left > 0: zeros */
@@ -57,7 +57,7 @@ struct pool__channel {
     struct pool__shared_copy {
         uint64_t id;
         bool unwanted; /* to be dropped when what waits is out */
-    } *shared;         /* shared bytes that the worker has */
+    } * shared;        /* shared bytes that the worker has */
     size_t shared_count, shared_room;
 
     struct pool__decoder decoder;

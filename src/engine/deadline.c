@@ -3,11 +3,11 @@
 #include "base/clock.h"
 #include "engine/staffing.h"
 
-#define MIXED      (10 * POOL__MS)   /* the least between two looks at a seat whose running item has no deadline */
-#define STUCK      (1000 * POOL__MS) /* the least silence that counts as stuck: the machine may be busy */
-#define STALL      (100 * POOL__MS)  /* a timer that is so late: this process did not run */
-#define EXCUSE     (100 * POOL__MS)  /* the most that is then left to results that are on their way */
-#define STEADY     4                 /* tries to read mark, start and mark again as one */
+#define MIXED  (10 * POOL__MS)   /* the least between two looks at a seat whose running item has no deadline */
+#define STUCK  (1000 * POOL__MS) /* the least silence that counts as stuck: the machine may be busy */
+#define STALL  (100 * POOL__MS)  /* a timer that is so late: this process did not run */
+#define EXCUSE (100 * POOL__MS)  /* the most that is then left to results that are on their way */
+#define STEADY 4                 /* tries to read mark, start and mark again as one */
 
 static bool may_check(const struct pool__seat *seat)
 {

@@ -131,8 +131,7 @@ static bool end_result(struct pool *pool, struct pool__seat *seat, struct pool__
     channel->arrival.heap = NULL;
     pool__scheduler_result(&pool->scheduler, seat, &outcome, pool__now());
     /* it is to leave, in time */
-    pool->restaff =
-        pool->restaff || ((seat->budget == 0 || seat->state == POOL__SEAT_LEAVING) && seat->owed == 0);
+    pool->restaff = pool->restaff || ((seat->budget == 0 || seat->state == POOL__SEAT_LEAVING) && seat->owed == 0);
     return true;
 }
 

@@ -221,8 +221,8 @@ static bool abandon(void *host, struct pool__seat *seat)
     return true;
 }
 
-static const struct pool__actions actions = {can_send,  send_batch, unsend_batch,    send_stop, send_kill,
-                                             spawn,     look_at_staging, read_all, prod_zygote, abandon};
+static const struct pool__actions actions = {can_send, send_batch,      unsend_batch, send_stop,   send_kill,
+                                             spawn,    look_at_staging, read_all,     prod_zygote, abandon};
 const struct pool__actions *const pool__engine_actions = &actions;
 
 /* ---- the zygote's notices */

@@ -66,9 +66,9 @@ struct pool {
     uint64_t seen_in;    /* in which the control socket was looked at: see loss.h */
     bool loss_noted;     /* a descriptor of ours is another's, */
     bool lost;           /* and all were given up */
-    bool restaff;  /* staffing has something to do */
-    uint64_t retry_at; /* when what could not be sent is tried again: pool__retry_soon() */
-    bool creating; /* pool_create() has not returned: a spawn that fails ends it */
+    bool restaff;        /* staffing has something to do */
+    uint64_t retry_at;   /* when what could not be sent is tried again: pool__retry_soon() */
+    bool creating;       /* pool_create() has not returned: a spawn that fails ends it */
     int create_error;
     struct pool__link unwanted; /* jobs that an outcome has made pointless: withdrawn by the next settle */
 
@@ -168,7 +168,7 @@ void pool__end_by_stop(struct pool *pool); /* what pool_stop() asked for */
 void pool__end_by_terminate(struct pool *pool);
 void pool__end_if_idle(struct pool *pool); /* after close: is everything done that can come? */
 void pool__break(struct pool *pool, int code, const char *words);
-void pool__zygote_gone(struct pool *pool); /* and every life with it */
+void pool__zygote_gone(struct pool *pool);   /* and every life with it */
 bool pool__is_over(const struct pool *pool); /* no worker and no zygote is left */
 
 /*

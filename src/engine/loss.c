@@ -24,8 +24,7 @@ bool pool__has_lost(struct pool *pool)
 
 void pool__look_for_loss(struct pool *pool)
 {
-    if (!pool__zygote_is_ours(&pool->zygote) || !pool__poller_is_ours(pool->pipes) ||
-        !pool__poller_is_ours(pool->bell))
+    if (!pool__zygote_is_ours(&pool->zygote) || !pool__poller_is_ours(pool->pipes) || !pool__poller_is_ours(pool->bell))
         pool__give_up(pool);
 }
 

@@ -12,7 +12,7 @@
 #define EVENTS 64
 /* how long a role that nobody holds is left to the next waiter: submit-then-get pays for no other wake-up */
 #define PATIENCE POOL__MS
-#define STACK (256 * 1024)
+#define STACK    (256 * 1024)
 
 void pool__condition_init(pthread_cond_t *condition)
 {

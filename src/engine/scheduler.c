@@ -14,7 +14,7 @@
 #define AHEAD_TIME (200 * UINT64_C(1000)) /* ns of short batches sent ahead to one worker */
 /* ns; behind work as long as this nothing is sent ahead: a pipe's latency is nothing to it */
 #define LONG_TIME (1000 * UINT64_C(1000))
-#define GROWTH 8u    /* a batch may hold so many times the items of the last one: the first measurements are rough */
+#define GROWTH    8u /* a batch may hold so many times the items of the last one: the first measurements are rough */
 
 bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,
                           unsigned limit)

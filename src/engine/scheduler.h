@@ -83,13 +83,13 @@ struct pool__scheduler {
     bool ending;                          /* no more work will come: idle workers are stopped */
     bool aborted;                         /* nor is any left: no worker is started */
     bool work_to_share;                   /* some seat has more than it can be running */
-    unsigned pipe_deaths; /* workers in a row that could not be reached, without an outcome in between */
-    unsigned bad_starts;                  /* lives in a row that ended before they had done anything */
-    bool bad_before_ready;                /* the last of these had not even been READY */
-    uint64_t last_ready;                  /* when a worker last was */
-    uint64_t next_spawn;                  /* not before */
-    uint64_t staff_at;                    /* hard timer */
-    uint64_t started, lost;               /* statistics, ever */
+    unsigned pipe_deaths;   /* workers in a row that could not be reached, without an outcome in between */
+    unsigned bad_starts;    /* lives in a row that ended before they had done anything */
+    bool bad_before_ready;  /* the last of these had not even been READY */
+    uint64_t last_ready;    /* when a worker last was */
+    uint64_t next_spawn;    /* not before */
+    uint64_t staff_at;      /* hard timer */
+    uint64_t started, lost; /* statistics, ever */
 };
 
 bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,

@@ -55,7 +55,7 @@ struct pool__seat {
     uint64_t since;   /* when the state was entered */
     /* when it last gave a sign of life, or was sent something while it owed no more than one item */
     uint64_t heard;
-    unsigned looks; /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
+    unsigned looks;      /* looks at it since then: two at its staging (rule 6), one for a steal (rule 10) */
     uint64_t prodded_at; /* when the zygote was last prodded for word of it, or what it owes word of began */
     unsigned prods;
     /* deadlines (deadline.c) */

@@ -13,8 +13,8 @@
 #define TRY_AGAIN    POOL__MS           /* after a spawn that could not be asked for */
 #define DYING_TIME   (200 * POOL__MS)   /* from the kill until the items are told without having heard of the end, */
 #define LAST_DYING   (1000 * POOL__MS)  /* and the same in a pool that ends, where many die at once */
-#define PROD         (50 * POOL__MS)    /* from a question to the zygote until it is prodded; each time twice as long, */
-#define PRODS        8u                 /* so many times */
+#define PROD         (50 * POOL__MS) /* from a question to the zygote until it is prodded; each time twice as long, */
+#define PRODS        8u              /* so many times */
 
 static void staff_no_later_than(struct pool__scheduler *scheduler, uint64_t at)
 {
@@ -122,8 +122,7 @@ static bool is_due(struct pool__scheduler *scheduler, uint64_t since, uint64_t l
  */
 static void prod_if_silent(struct pool__scheduler *scheduler, struct pool__seat *seat, uint64_t now)
 {
-    bool owed = seat->state != POOL__SEAT_EMPTY &&
-                (!seat->spawned || seat->hung_up || seat->state == POOL__SEAT_DYING);
+    bool owed = seat->state != POOL__SEAT_EMPTY && (!seat->spawned || seat->hung_up || seat->state == POOL__SEAT_DYING);
 
     if (!owed || !is_due(scheduler, seat->prodded_at, PROD << seat->prods, now))
         return;
@@ -271,9 +270,9 @@ static bool was_killed(const struct pool__scheduler *scheduler, const struct poo
 void pool__staffing_left(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__death *death,
                          uint64_t now)
 {
-    bool ours = (seat->reason != POOL__KILL_NONE && seat->reason != POOL__KILL_START &&
-                 seat->reason != POOL__KILL_NONSENSE) ||
-                death->announced || seat->state == POOL__SEAT_LEAVING;
+    bool ours =
+        (seat->reason != POOL__KILL_NONE && seat->reason != POOL__KILL_START && seat->reason != POOL__KILL_NONSENSE) ||
+        death->announced || seat->state == POOL__SEAT_LEAVING;
 
     if (seat->was_ready && !death->announced)
         scheduler->lost++;

@@ -13,7 +13,7 @@
 #include "data/control.h"
 
 struct pool__zygote_link {
-    int control; /* -1: the zygote is gone, or was let go */
+    int control;                    /* -1: the zygote is gone, or was let go */
     struct pool__identity identity; /* of control */
     pid_t pid;
     bool our_child; /* the host is PID 1 or a subreaper: then the zygote is its child after all (rule 26) */
