@@ -14,6 +14,7 @@
 #include "base/process_self.h"
 #include "base/shared_pages.h"
 #include "children/crash_record.h"
+#include "children/shared_bytes.h"
 #include "children/task.h"
 #include "data/wire.h"
 
@@ -25,14 +26,6 @@
 /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
 #define FLUSH_AFTER (50 * UINT64_C(1000))
 
-/* Bytes that the job's shared data takes here, until the host says DROP. */
-struct shared_bytes {
-    struct shared_bytes *next;
-    uint64_t id;
-    size_t size;
-    unsigned char *bytes;
-};
-
 /* One process, one worker. */
 static struct worker {
     struct pool__worker_birth birth;
@@ -41,7 +34,6 @@ static struct worker {
     struct pool__fork_guard guard;
     struct pool__identity tasks_identity, results_identity, doorbell_identity;
     void *state;
-    struct shared_bytes *shared;
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
     unsigned char *input;
     size_t from, to, room;
@@ -211,20 +203,6 @@ static bool function_is_ours(uintptr_t function)
     return true;
 }
 
-static void find_shared(uint64_t id, struct pool_task *given)
-{
-    const struct shared_bytes *shared;
-
-    given->shared = NULL;
-    given->shared_size = 0;
-    for (shared = self.shared; shared != NULL; shared = shared->next) {
-        if (shared->id == id) {
-            given->shared = shared->bytes;
-            given->shared_size = shared->size;
-        }
-    }
-}
-
 /* The result's room lies where its record will stand, so that a result that fits is never copied. */
 static void prepare_task(const struct pool__frame *frame, uint32_t offset)
 {
@@ -329,7 +307,7 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
     uint32_t offset;
     size_t size;
 
-    find_shared(frame->shared, &self.task.given);
+    pool__shared_bytes_find(frame->shared, &self.task.given);
     while (!self.leaving && pool__board_claim(self.board, frame->batch, &offset)) {
         if (!pool__frame_item(frame, body, &cursor, offset, &item, &size))
             _exit(0); /* not a frame that a host of this version makes */
@@ -338,41 +316,6 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
     }
     if (!self.leaving)
         send_plain(POOL__RECORD_LEFT, frame->batch);
-}
-
-/* ---- shared bytes */
-
-static void keep_shared(const struct pool__frame *frame, const unsigned char *body)
-{
-    struct shared_bytes *shared = malloc(sizeof *shared);
-
-    if (shared == NULL)
-        pool__worker_exit(ENOMEM); /* its tasks would read what is not there; the host starts another worker */
-    shared->id = frame->shared;
-    shared->size = (size_t)frame->item_size;
-    shared->bytes = malloc(shared->size > 0 ? shared->size : 1);
-    if (shared->bytes == NULL)
-        pool__worker_exit(ENOMEM);
-    memcpy(shared->bytes, body, shared->size);
-    shared->next = self.shared;
-    self.shared = shared;
-}
-
-static void drop_shared(uint64_t id)
-{
-    struct shared_bytes **at = &self.shared;
-
-    while (*at != NULL) {
-        struct shared_bytes *shared = *at;
-
-        if (shared->id == id) {
-            *at = shared->next;
-            free(shared->bytes);
-            free(shared);
-        } else {
-            at = &shared->next;
-        }
-    }
 }
 
 /* ---- the task pipe */
@@ -446,10 +389,11 @@ static void handle_frame(const struct pool__frame *frame)
         run_batch(frame, body);
         break;
     case POOL__FRAME_SHARED:
-        keep_shared(frame, body);
+        if (!pool__shared_bytes_keep(frame->shared, body, (size_t)frame->item_size))
+            pool__worker_exit(ENOMEM); /* its tasks would read what is not there; the host starts another worker */
         break;
     case POOL__FRAME_DROP:
-        drop_shared(frame->shared);
+        pool__shared_bytes_drop(frame->shared);
         break;
     case POOL__FRAME_STOP:
         self.leaving = true;
@@ -530,6 +474,7 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
 {
     struct pool__frame frame;
 
+    pool__shared_bytes_forget();
     memset(&self, 0, sizeof self); /* a worker of a pool that was made in a worker has that one's here */
     self.birth = *birth;
     self.setup = birth->setup;

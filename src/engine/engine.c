@@ -77,7 +77,7 @@ static uint64_t tag_of(const struct pool__seat *seat)
     return ((uint64_t)seat->index + 1) << 32 | seat->life;
 }
 
-static struct pool__seat *seat_of(struct pool *pool, uint64_t tag)
+struct pool__seat *pool__seat_of(struct pool *pool, uint64_t tag)
 {
     uint64_t index = (tag >> 32) - 1;
     struct pool__seat *seat = index < pool->scheduler.limit ? &pool->scheduler.seats[index] : NULL;
@@ -87,29 +87,24 @@ static struct pool__seat *seat_of(struct pool *pool, uint64_t tag)
 
 /* ---- the scheduler's actions */
 
-static struct pool__channel *channel_of(struct pool *pool, const struct pool__seat *seat)
-{
-    return &pool->channels[seat->index];
-}
-
 static bool can_send(void *host, const struct pool__seat *seat, const struct pool__job *job)
 {
-    return pool__channel_ready_for(host, channel_of(host, seat), job);
+    return pool__channel_ready_for(host, pool__channel_of(host, seat), job);
 }
 
 static void send_batch(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run)
 {
-    pool__channel_send_batch(host, channel_of(host, seat), batch, run);
+    pool__channel_send_batch(host, pool__channel_of(host, seat), batch, run);
 }
 
 static void unsend_batch(void *host, struct pool__seat *seat, uint32_t batch)
 {
-    pool__channel_unsend(channel_of(host, seat), batch);
+    pool__channel_unsend(pool__channel_of(host, seat), batch);
 }
 
 static void send_stop(void *host, struct pool__seat *seat)
 {
-    pool__channel_send_stop(host, channel_of(host, seat));
+    pool__channel_send_stop(host, pool__channel_of(host, seat));
 }
 
 /* Not sent now: staffing sees to it that it is tried again. */
@@ -123,14 +118,14 @@ static void send_kill(void *host, struct pool__seat *seat)
 
 static void read_all(void *host, struct pool__seat *seat)
 {
-    pool__channel_drain(host, seat, channel_of(host, seat));
+    pool__channel_drain(host, seat, pool__channel_of(host, seat));
 }
 
 static void look_at_staging(void *host, struct pool__seat *seat)
 {
     struct pool *pool = host;
 
-    pool__channel_salvage(pool, seat, channel_of(pool, seat));
+    pool__channel_salvage(pool, seat, pool__channel_of(pool, seat));
     if (seat->board != NULL)
         atomic_store_explicit(&seat->board->hurry, 1, memory_order_relaxed);
 }
@@ -144,12 +139,10 @@ static uint32_t free_board(struct pool *pool)
     return which;
 }
 
-static void set_last_failure(struct pool *pool, int code, const char *words);
-
 /* Not for want of a moment's patience, but by an error of the system: as good as a worker that ends at once. */
 static bool no_start(struct pool *pool, int code)
 {
-    set_last_failure(pool, code, strerror(code));
+    pool__set_last_failure(pool, code, strerror(code));
     if (pool->creating)
         pool->create_error = code;
     pool__staffing_no_start(&pool->scheduler, pool__now());
@@ -160,7 +153,7 @@ static bool no_start(struct pool *pool, int code)
 static bool spawn(void *host, struct pool__seat *seat)
 {
     struct pool *pool = host;
-    struct pool__channel *channel = channel_of(pool, seat);
+    struct pool__channel *channel = pool__channel_of(pool, seat);
     uint32_t board = free_board(pool);
     int theirs[2], code;
     bool sent;
@@ -190,19 +183,6 @@ static void prod_zygote(void *host)
     pool__zygote_continue(&((struct pool *)host)->zygote);
 }
 
-/*
- * Workers die with their zygote where the system sees to it. Whoever still holds a result pipe open is killed by his
- * group: the one exception to inv. 1 (rule 24).
- * So is one whose zygote does not answer, since it may never.
- */
-static void kill_orphan(struct pool *pool, const struct pool__seat *seat)
-{
-    int results = channel_of(pool, seat)->results;
-
-    if (seat->spawned && seat->pid > 1 && results >= 0 && !pool__has_hung_up(results))
-        kill(-seat->pid, SIGKILL);
-}
-
 /* A pool at its end needs no board for another worker. */
 static bool abandon(void *host, struct pool__seat *seat)
 {
@@ -215,8 +195,8 @@ static bool abandon(void *host, struct pool__seat *seat)
     use->abandoned = true;
     use->seat = seat->index;
     use->life = seat->life;
-    kill_orphan(pool, seat);
-    pool__channel_close(pool, channel_of(pool, seat));
+    pool__kill_orphan(pool, seat);
+    pool__channel_close(pool, pool__channel_of(pool, seat));
     pool->restaff = true;
     return true;
 }
@@ -224,157 +204,6 @@ static bool abandon(void *host, struct pool__seat *seat)
 static const struct pool__actions actions = {can_send, send_batch,      unsend_batch, send_stop,   send_kill,
                                              spawn,    look_at_staging, read_all,     prod_zygote, abandon};
 const struct pool__actions *const pool__engine_actions = &actions;
-
-/* ---- the zygote's notices */
-
-static void life_over(struct pool *pool, struct pool__seat *seat, const struct pool__death *death)
-{
-    struct pool__channel *channel = channel_of(pool, seat);
-    struct pool__death end = *death;
-    uint64_t now = pool__now();
-    size_t board = (size_t)(seat->board - pool->setup->boards);
-
-    if (death->known)
-        pool__channel_drain(pool, seat, channel); /* a drained result wins over whatever else is said of the item */
-    end.announced = channel->announced;
-    pool__scheduler_gone(&pool->scheduler, seat, &end, now);
-    pool__channel_close(pool, channel);
-    pool__staffing_left(&pool->scheduler, seat, &end, now);
-    pool->boards[board].taken = false;
-    pool->restaff = true;
-}
-
-/* The end of a life that nobody waited for any more: its board is free. */
-static void abandoned_life_over(struct pool *pool, uint32_t seat, uint32_t life)
-{
-    size_t i;
-
-    for (i = 0; i < pool->setup->board_count; i++) {
-        struct pool__board_use *use = &pool->boards[i];
-
-        if (!use->abandoned || use->seat != seat || use->life != life)
-            continue;
-        use->taken = use->abandoned = false;
-        pool->restaff = true;
-    }
-}
-
-static void set_last_failure(struct pool *pool, int code, const char *words)
-{
-    free(pool->last_failure.words);
-    pool->last_failure.code = code;
-    pool->last_failure.words = strdup(words);
-}
-
-static bool is_bad_start(struct pool *pool, const struct pool__seat *seat)
-{
-    return !seat->was_ready && seat->state != POOL__SEAT_LEAVING && !channel_of(pool, seat)->start_failed;
-}
-
-/* It has not said itself why it could not start: then its end does. */
-static void note_bad_start(struct pool *pool, const struct pool__seat *seat, int status, const char *crash)
-{
-    char words[POOL__ENDING_ROOM];
-
-    if (!is_bad_start(pool, seat))
-        return;
-    if (seat->reason == POOL__KILL_START)
-        snprintf(words, sizeof words, "the initializer took longer than start_timeout_ms");
-    else
-        pool__ending_words(status, words);
-    set_last_failure(pool, pool__ending_code(status),
-                     crash != NULL && seat->reason != POOL__KILL_START ? crash : words);
-}
-
-static void exited(struct pool *pool, struct pool__seat *seat, int status)
-{
-    struct pool__death death = {.known = true, .status = status};
-    char *words;
-
-    pool__channel_drain(pool, seat, channel_of(pool, seat));
-    death.words = words = pool__death_words(pool, seat, status, is_bad_start(pool, seat));
-    note_bad_start(pool, seat, status, words);
-    life_over(pool, seat, &death);
-    free(words);
-}
-
-static void spawn_failed(struct pool *pool, struct pool__seat *seat, int code)
-{
-    struct pool__death death = {.known = false};
-
-    set_last_failure(pool, code, strerror(code));
-    if (pool->creating)
-        pool->create_error = code;
-    life_over(pool, seat, &death);
-}
-
-static void handle_notice(struct pool *pool, const struct pool__message *notice)
-{
-    struct pool__seat *seat = seat_of(pool, ((uint64_t)notice->seat + 1) << 32 | notice->life);
-
-    if (seat == NULL) {
-        if (notice->kind == POOL__EXITED || notice->kind == POOL__SPAWN_FAILED)
-            abandoned_life_over(pool, notice->seat, notice->life);
-        return;
-    }
-    if (pool->creating)
-        pool__notify(pool, pool); /* pool_create() waits for each */
-    switch (notice->kind) {
-    case POOL__SPAWNED:
-        seat->pid = (pid_t)notice->value;
-        seat->spawned = true;
-        pool__channel_handed_over(channel_of(pool, seat));
-        break;
-    case POOL__EXITED:
-        exited(pool, seat, (int)(uint32_t)notice->value);
-        break;
-    case POOL__SPAWN_FAILED:
-        spawn_failed(pool, seat, (int)(uint32_t)notice->value);
-        break;
-    default:
-        break;
-    }
-}
-
-static void kill_orphans(struct pool *pool)
-{
-    unsigned i;
-
-    for (i = 0; i < pool->scheduler.span; i++)
-        if (pool->scheduler.seats[i].board != NULL)
-            kill_orphan(pool, &pool->scheduler.seats[i]);
-}
-
-void pool__zygote_gone(struct pool *pool)
-{
-    struct pool__death death = {.known = false};
-    bool expected = pool->zygote.quitting;
-    unsigned i;
-
-    if (pool__has_thread(pool))
-        pool__poller_remove(pool->bell, pool->zygote.control);
-    else
-        pool__poller_remove(pool->pipes, pool->zygote.control);
-    if (!expected)
-        kill_orphans(pool);
-    pool__zygote_bury(&pool->zygote);
-    if (!expected)
-        pool__break(pool, 0, "the pool's helper process is gone");
-    for (i = 0; i < pool->scheduler.span; i++)
-        if (pool->scheduler.seats[i].board != NULL)
-            life_over(pool, &pool->scheduler.seats[i], &death);
-}
-
-static void read_notices(struct pool *pool)
-{
-    struct pool__message notice;
-    int got;
-
-    while ((got = pool__zygote_next_notice(&pool->zygote, &notice)) > 0)
-        handle_notice(pool, &notice);
-    if (got < 0 && pool->zygote.control >= 0)
-        pool__zygote_gone(pool);
-}
 
 /* ---- events */
 
@@ -386,18 +215,18 @@ void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size
         struct pool__seat *seat;
 
         if (ready[i].tag == CONTROL_TAG) {
-            read_notices(pool);
+            pool__read_notices(pool);
             continue;
         }
-        seat = seat_of(pool, ready[i].tag);
+        seat = pool__seat_of(pool, ready[i].tag);
         if (seat == NULL)
             continue; /* told before its life was over */
         if (ready[i].readable)
-            pool__channel_read(pool, seat, channel_of(pool, seat));
+            pool__channel_read(pool, seat, pool__channel_of(pool, seat));
         if (!ready[i].writable)
             continue;
         pool__scheduler_heard(&pool->scheduler, seat, pool__now()); /* it reads what it is sent */
-        if (pool__channel_flush(pool, channel_of(pool, seat)))
+        if (pool__channel_flush(pool, pool__channel_of(pool, seat)))
             pool__scheduler_has_room(&pool->scheduler, seat);
     }
 }
@@ -441,7 +270,7 @@ static void retry_channels(struct pool *pool, uint64_t now)
         if (seat->board == NULL || seat->state == POOL__SEAT_DYING || !pool__channel_is_unwatched(channel))
             continue;
         if (channel->failing_since != 0 && now > channel->failing_since + FAILING) {
-            set_last_failure(pool, 0, "what is written to a worker does not reach it");
+            pool__set_last_failure(pool, 0, "what is written to a worker does not reach it");
             pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_PIPE, now);
         } else if (pool__channel_flush(pool, channel)) {
             pool__scheduler_has_room(&pool->scheduler, seat);
@@ -507,6 +336,6 @@ void pool__release_job(struct pool *pool, struct pool__job *job)
         if (seat->board == NULL)
             continue;
         head = pool__seat_head(seat);
-        pool__channel_forget(pool, channel_of(pool, seat), job, head != NULL && head->job == job);
+        pool__channel_forget(pool, pool__channel_of(pool, seat), job, head != NULL && head->job == job);
     }
 }

@@ -119,6 +119,10 @@ static inline bool pool__has_thread(const struct pool *pool)
 {
     return (pool->flags & POOL_NO_THREAD) == 0;
 }
+static inline struct pool__channel *pool__channel_of(struct pool *pool, const struct pool__seat *seat)
+{
+    return &pool->channels[seat->index];
+}
 static inline bool pool__is_here(const struct pool *pool)
 {
     return pool__process_is(pool->generation);
@@ -168,7 +172,23 @@ void pool__end_by_stop(struct pool *pool); /* what pool_stop() asked for */
 void pool__end_by_terminate(struct pool *pool);
 void pool__end_if_idle(struct pool *pool); /* after close: is everything done that can come? */
 void pool__break(struct pool *pool, int code, const char *words);
-void pool__zygote_gone(struct pool *pool);   /* and every life with it */
+void pool__zygote_gone(struct pool *pool); /* and every life with it */
+
+/* ---- the zygote's word (notices.c) */
+
+void pool__read_notices(struct pool *pool);
+
+/*
+ * Kills the group of a worker whose end the zygote will not or cannot tell, by the host: the one exception to inv. 1
+ * (rule 24). Only where the worker still holds its result pipe open, so that its number is its own.
+ */
+void pool__kill_orphan(struct pool *pool, const struct pool__seat *seat);
+
+/* Why the last worker that could not start did not; the words are copied. */
+void pool__set_last_failure(struct pool *pool, int code, const char *words);
+
+/* The seat by its tag, {seat + 1, life}; NULL: that life is over. */
+struct pool__seat *pool__seat_of(struct pool *pool, uint64_t tag);
 bool pool__is_over(const struct pool *pool); /* no worker and no zygote is left */
 
 /*

@@ -231,7 +231,7 @@ static void run(const struct file *file, uint64_t mutation)
     memcpy(at_work, file->bytes, file->size);
     at_work_size = file->size;
     if (mutation == 0) {
-        snprintf(at_work_name, sizeof at_work_name, "%s", file->name);
+        snprintf(at_work_name, sizeof at_work_name, "%.500s", file->name);
     } else {
         dice = mutation;
         throw_dice(2);

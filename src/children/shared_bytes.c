@@ -1,0 +1,64 @@
+#include "children/shared_bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct shared_bytes {
+    struct shared_bytes *next;
+    uint64_t id;
+    size_t size;
+    unsigned char *bytes;
+};
+
+static struct shared_bytes *kept; /* one process, one worker */
+
+void pool__shared_bytes_forget(void)
+{
+    kept = NULL;
+}
+
+bool pool__shared_bytes_keep(uint64_t id, const void *bytes, size_t size)
+{
+    struct shared_bytes *shared = malloc(sizeof *shared);
+
+    if (shared == NULL)
+        return false;
+    shared->bytes = malloc(size > 0 ? size : 1);
+    if (shared->bytes == NULL) {
+        free(shared);
+        return false;
+    }
+    memcpy(shared->bytes, bytes, size);
+    shared->id = id;
+    shared->size = size;
+    shared->next = kept;
+    kept = shared;
+    return true;
+}
+
+void pool__shared_bytes_find(uint64_t id, struct pool_task *task)
+{
+    const struct shared_bytes *shared = kept;
+
+    while (shared != NULL && shared->id != id)
+        shared = shared->next;
+    task->shared = shared != NULL ? shared->bytes : NULL;
+    task->shared_size = shared != NULL ? shared->size : 0;
+}
+
+void pool__shared_bytes_drop(uint64_t id)
+{
+    struct shared_bytes **at = &kept;
+
+    while (*at != NULL) {
+        struct shared_bytes *shared = *at;
+
+        if (shared->id == id) {
+            *at = shared->next;
+            free(shared->bytes);
+            free(shared);
+        } else {
+            at = &shared->next;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+/* notices - what the zygote tells of workers, and what follows for their seats; its own end too. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "engine/crash_words.h"
+#include "engine/engine.h"
+#include "engine/role.h"
+#include "engine/staffing.h"
+#include "engine/words.h"
+
+static void life_over(struct pool *pool, struct pool__seat *seat, const struct pool__death *death)
+{
+    struct pool__channel *channel = pool__channel_of(pool, seat);
+    struct pool__death end = *death;
+    uint64_t now = pool__now();
+    size_t board = (size_t)(seat->board - pool->setup->boards);
+
+    if (death->known)
+        pool__channel_drain(pool, seat, channel); /* a drained result wins over whatever else is said of the item */
+    end.announced = channel->announced;
+    pool__scheduler_gone(&pool->scheduler, seat, &end, now);
+    pool__channel_close(pool, channel);
+    pool__staffing_left(&pool->scheduler, seat, &end, now);
+    pool->boards[board].taken = false;
+    pool->restaff = true;
+}
+
+/* The end of a life that nobody waited for any more: its board is free. */
+static void abandoned_life_over(struct pool *pool, uint32_t seat, uint32_t life)
+{
+    size_t i;
+
+    for (i = 0; i < pool->setup->board_count; i++) {
+        struct pool__board_use *use = &pool->boards[i];
+
+        if (!use->abandoned || use->seat != seat || use->life != life)
+            continue;
+        use->taken = use->abandoned = false;
+        pool->restaff = true;
+    }
+}
+
+void pool__set_last_failure(struct pool *pool, int code, const char *words)
+{
+    free(pool->last_failure.words);
+    pool->last_failure.code = code;
+    pool->last_failure.words = strdup(words);
+}
+
+static bool is_bad_start(struct pool *pool, const struct pool__seat *seat)
+{
+    return !seat->was_ready && seat->state != POOL__SEAT_LEAVING && !pool__channel_of(pool, seat)->start_failed;
+}
+
+/* It has not said itself why it could not start: then its end does. */
+static void note_bad_start(struct pool *pool, const struct pool__seat *seat, int status, const char *crash)
+{
+    char words[POOL__ENDING_ROOM];
+
+    if (!is_bad_start(pool, seat))
+        return;
+    if (seat->reason == POOL__KILL_START)
+        snprintf(words, sizeof words, "the initializer took longer than start_timeout_ms");
+    else
+        pool__ending_words(status, words);
+    pool__set_last_failure(pool, pool__ending_code(status),
+                           crash != NULL && seat->reason != POOL__KILL_START ? crash : words);
+}
+
+static void exited(struct pool *pool, struct pool__seat *seat, int status)
+{
+    struct pool__death death = {.known = true, .status = status};
+    char *words;
+
+    pool__channel_drain(pool, seat, pool__channel_of(pool, seat));
+    death.words = words = pool__death_words(pool, seat, status, is_bad_start(pool, seat));
+    note_bad_start(pool, seat, status, words);
+    life_over(pool, seat, &death);
+    free(words);
+}
+
+static void spawn_failed(struct pool *pool, struct pool__seat *seat, int code)
+{
+    struct pool__death death = {.known = false};
+
+    pool__set_last_failure(pool, code, strerror(code));
+    if (pool->creating)
+        pool->create_error = code;
+    life_over(pool, seat, &death);
+}
+
+static void handle_notice(struct pool *pool, const struct pool__message *notice)
+{
+    struct pool__seat *seat = pool__seat_of(pool, ((uint64_t)notice->seat + 1) << 32 | notice->life);
+
+    if (seat == NULL) {
+        if (notice->kind == POOL__EXITED || notice->kind == POOL__SPAWN_FAILED)
+            abandoned_life_over(pool, notice->seat, notice->life);
+        return;
+    }
+    if (pool->creating)
+        pool__notify(pool, pool); /* pool_create() waits for each */
+    switch (notice->kind) {
+    case POOL__SPAWNED:
+        seat->pid = (pid_t)notice->value;
+        seat->spawned = true;
+        pool__channel_handed_over(pool__channel_of(pool, seat));
+        break;
+    case POOL__EXITED:
+        exited(pool, seat, (int)(uint32_t)notice->value);
+        break;
+    case POOL__SPAWN_FAILED:
+        spawn_failed(pool, seat, (int)(uint32_t)notice->value);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Workers die with their zygote where the system sees to it; one that is held does not answer, and may never. */
+void pool__kill_orphan(struct pool *pool, const struct pool__seat *seat)
+{
+    int results = pool__channel_of(pool, seat)->results;
+
+    if (seat->spawned && seat->pid > 1 && results >= 0 && !pool__has_hung_up(results))
+        kill(-seat->pid, SIGKILL);
+}
+
+static void kill_orphans(struct pool *pool)
+{
+    unsigned i;
+
+    for (i = 0; i < pool->scheduler.span; i++)
+        if (pool->scheduler.seats[i].board != NULL)
+            pool__kill_orphan(pool, &pool->scheduler.seats[i]);
+}
+
+void pool__zygote_gone(struct pool *pool)
+{
+    struct pool__death death = {.known = false};
+    bool expected = pool->zygote.quitting;
+    unsigned i;
+
+    if (pool__has_thread(pool))
+        pool__poller_remove(pool->bell, pool->zygote.control);
+    else
+        pool__poller_remove(pool->pipes, pool->zygote.control);
+    if (!expected)
+        kill_orphans(pool);
+    pool__zygote_bury(&pool->zygote);
+    if (!expected)
+        pool__break(pool, 0, "the pool's helper process is gone");
+    for (i = 0; i < pool->scheduler.span; i++)
+        if (pool->scheduler.seats[i].board != NULL)
+            life_over(pool, &pool->scheduler.seats[i], &death);
+}
+
+void pool__read_notices(struct pool *pool)
+{
+    struct pool__message notice;
+    int got;
+
+    while ((got = pool__zygote_next_notice(&pool->zygote, &notice)) > 0)
+        handle_notice(pool, &notice);
+    if (got < 0 && pool->zygote.control >= 0)
+        pool__zygote_gone(pool);
+}
