@@ -1,7 +1,6 @@
 #include "children/worker.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +13,10 @@
 #include "base/process_self.h"
 #include "base/shared_pages.h"
 #include "children/crash_record.h"
+#include "children/result_stream.h"
 #include "children/shared_bytes.h"
 #include "children/task.h"
 #include "data/wire.h"
-
-#ifndef PIPE_BUF
-#define PIPE_BUF 512 /* what every system has at least */
-#endif
 
 #define INPUT_ROOM 65536u
 /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
@@ -32,14 +28,10 @@ static struct worker {
     const struct pool__worker_setup *setup;
     struct pool__board *board;
     struct pool__fork_guard guard;
-    struct pool__identity tasks_identity, results_identity, doorbell_identity;
     void *state;
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
     unsigned char *input;
     size_t from, to, room;
-    /* result stream: staging holds [written, staged) still to be written */
-    uint64_t base, staged, written;
-    uint64_t oldest;        /* when the first of what is staged began, 0 where nothing is */
     uint64_t started_items; /* marks so far: tasks_per_worker counts these */
     bool leaving;
     uintptr_t known_function; /* checked already */
@@ -62,135 +54,6 @@ static void leave_if_stray(void)
         pool__worker_exit(0);
 }
 
-/* ---- the result stream */
-
-/*
- * The host may hear of nothing else than its doorbell. Where a task has closed that, this worker is of no use to it
- * any more.
- */
-static void ring(void)
-{
-    if (self.birth.doorbell < 0)
-        return;
-    if (!pool__identity_is(self.birth.doorbell, &self.doorbell_identity))
-        _exit(0);
-    pool__ring(self.birth.doorbell);
-}
-
-/*
- * By the doorbell in pieces that a pipe takes whole or not at all: so a write that blocks has nothing in the pipe that
- * was not rung for.
- */
-static void write_or_die(const void *data, size_t size)
-{
-    const char *at = data;
-
-    while (size > 0) {
-        size_t piece = self.birth.doorbell >= 0 && size > PIPE_BUF ? PIPE_BUF : size;
-
-        /* nobody reads any more: the host is gone, or a task has closed our descriptors */
-        if (!pool__write_all(self.birth.results, at, piece))
-            _exit(0);
-        ring();
-        at += piece;
-        size -= piece;
-    }
-}
-
-/*
- * A task that closed our descriptors may have opened its own under the numbers: nothing is written there, and no task
- * is waited for there. What is staged, the host takes from the board. Every item leaves something to be flushed, so
- * this comes before each read that follows one.
- */
-static void check_pipes(void)
-{
-    if (!pool__identity_is(self.birth.results, &self.results_identity) ||
-        !pool__identity_is(self.birth.tasks, &self.tasks_identity))
-        _exit(0);
-}
-
-static void flush(void)
-{
-    if (self.written < self.staged) {
-        check_pipes();
-        write_or_die(self.board->staging + (self.written - self.base), (size_t)(self.staged - self.written));
-    }
-    self.written = self.base = self.staged;
-    self.oldest = 0;
-    /* after this store the bytes may be overwritten: a host that copies them looks at base again */
-    atomic_store_explicit(&self.board->base, self.base, memory_order_release);
-    atomic_thread_fence(memory_order_release);
-}
-
-static size_t staging_used(void)
-{
-    return (size_t)(self.staged - self.base);
-}
-static size_t staging_free(void)
-{
-    return POOL__STAGING_SIZE - staging_used();
-}
-
-static uint64_t record_length(uint64_t payload)
-{
-    return POOL__RECORD_SIZE + pool__padded(payload, POOL__RECORD_ALIGN);
-}
-
-/* Publishes bytes that lie ready behind what is staged. */
-static void publish(uint64_t length)
-{
-    self.staged += length;
-    atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
-}
-
-/* Too large for staging: straight into the pipe. Published when whole. */
-static void send_directly(const struct pool__record *record, const void *payload)
-{
-    static const unsigned char zeros[POOL__RECORD_ALIGN];
-    unsigned char head[POOL__RECORD_SIZE];
-
-    flush();
-    check_pipes();
-    pool__record_encode(head, record);
-    write_or_die(head, sizeof head);
-    if (payload != NULL)
-        write_or_die(payload, (size_t)record->size);
-    write_or_die(zeros, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
-    self.base = self.written = self.staged += record_length(record->size);
-    atomic_store_explicit(&self.board->base, self.base, memory_order_release);
-    atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
-}
-
-static void send(const struct pool__record *record, const void *payload)
-{
-    uint64_t length = record_length(record->size);
-    unsigned char *at;
-
-    if (length > POOL__STAGING_SIZE) {
-        send_directly(record, payload);
-        return;
-    }
-    if (length > staging_free())
-        flush();
-    at = self.board->staging + staging_used();
-    /* a result that was built in place lies there already */
-    if (payload != NULL && record->size > 0 && payload != at + POOL__RECORD_SIZE)
-        memmove(at + POOL__RECORD_SIZE, payload, (size_t)record->size);
-    memset(at + POOL__RECORD_SIZE + record->size, 0, (size_t)(length - POOL__RECORD_SIZE - record->size));
-    pool__record_encode(at, record);
-    publish(length);
-}
-
-static void send_plain(enum pool__record_kind kind, uint32_t batch)
-{
-    struct pool__record record;
-
-    memset(&record, 0, sizeof record);
-    record.kind = kind;
-    record.batch = batch;
-    send(&record, NULL);
-}
-
 /* ---- one item */
 
 static bool function_is_ours(uintptr_t function)
@@ -207,14 +70,15 @@ static bool function_is_ours(uintptr_t function)
 static void prepare_task(const struct pool__frame *frame, uint32_t offset)
 {
     struct pool__task *task = &self.task;
+    unsigned char *room;
+    size_t size;
 
-    if (staging_free() < POOL__RECORD_SIZE + 4096)
-        flush();
+    pool__stream_room(POOL__RECORD_SIZE + 4096, &room, &size);
     task->given.index = (size_t)(frame->first + offset);
     task->given.state = self.state;
     task->given.attempt = frame->attempt;
-    task->staging = self.board->staging + staging_used() + POOL__RECORD_SIZE;
-    task->staging_room = staging_free() - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
+    task->staging = room + POOL__RECORD_SIZE;
+    task->staging_room = size - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
     task->result_size = 0;
     task->has_result = task->no_memory = false;
     pool__words_forget();
@@ -248,9 +112,7 @@ static void publish_outcome(const struct pool__frame *frame, uint32_t offset, en
         record.size = strlen(pool__words());
         payload = pool__words();
     }
-    if (self.oldest == 0)
-        self.oldest = start;
-    send(&record, payload);
+    pool__stream_send(&record, payload, start);
     forget_heap_result();
 }
 
@@ -261,8 +123,8 @@ static void flush_if_due(enum pool__how how, uint64_t now)
 
     if (hurry)
         atomic_store_explicit(&self.board->hurry, 0, memory_order_relaxed);
-    if (hurry || how != POOL__HOW_OK || (self.oldest != 0 && now - self.oldest >= FLUSH_AFTER))
-        flush();
+    if (hurry || how != POOL__HOW_OK || (pool__stream_oldest() != 0 && now - pool__stream_oldest() >= FLUSH_AFTER))
+        pool__stream_flush();
 }
 
 static void run_item(const struct pool__frame *frame, uint32_t offset, const void *item, size_t size)
@@ -315,7 +177,7 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
         look_for_end();
     }
     if (!self.leaving)
-        send_plain(POOL__RECORD_LEFT, frame->batch);
+        pool__stream_send_plain(POOL__RECORD_LEFT, frame->batch);
 }
 
 /* ---- the task pipe */
@@ -363,11 +225,11 @@ static void fill_input(size_t need)
     while (self.to - self.from < need) {
         ssize_t got;
 
-        flush();
+        pool__stream_flush();
         got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
         if (got <= 0)
-            _exit(0); /* the host is gone */
-        ring();       /* there is room now */
+            _exit(0);        /* the host is gone */
+        pool__stream_ring(); /* there is room now */
         self.to += (size_t)got;
     }
 }
@@ -455,16 +317,16 @@ static void start(void)
     record.kind = code == 0 ? POOL__RECORD_READY : POOL__RECORD_START_FAILED;
     record.code = code == 0 ? (int32_t)own : code;
     record.size = code == 0 ? 0 : strlen(pool__words());
-    send(&record, pool__words());
-    flush();
+    pool__stream_send(&record, pool__words(), 0);
+    pool__stream_flush();
     if (code != 0)
         pool__worker_exit(1);
 }
 
 static _Noreturn void leave(void)
 {
-    send_plain(POOL__RECORD_LEAVING, 0);
-    flush();
+    pool__stream_send_plain(POOL__RECORD_LEAVING, 0);
+    pool__stream_flush();
     if (self.setup->finalizer != NULL)
         self.setup->finalizer(self.state, self.setup->initializer_arg);
     pool__worker_exit(0);
@@ -483,10 +345,7 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     self.guard.in_child = unmap_board;
     pool__fork_guard_add(&self.guard);
     pool__worker_index_set((int)birth->seat);
-    pool__identity_of(birth->tasks, &self.tasks_identity);
-    pool__identity_of(birth->results, &self.results_identity);
-    if (birth->doorbell >= 0)
-        pool__identity_of(birth->doorbell, &self.doorbell_identity);
+    pool__stream_begin(birth);
     pool__exit_hook(exit_hook);
     pool__crash_record_install(birth->board, (uintptr_t)&frame);
     pool__go_first();

@@ -1,0 +1,34 @@
+/*
+ * result_stream - the worker's end of its result stream: records are staged on the board and flushed into the pipe, so
+ * that what was published and not yet written outlives the worker (data/board.h). One a process.
+ *
+ * Whoever finds that the host is gone, or that a task has taken the pipe away, ends the worker.
+ */
+#ifndef POOL__RESULT_STREAM_H
+#define POOL__RESULT_STREAM_H
+
+#include "children/worker.h"
+#include "data/wire.h"
+
+void pool__stream_begin(const struct pool__worker_birth *birth);
+
+/* The free end of staging, flushed first where it has fewer than `least` bytes. */
+void pool__stream_room(size_t least, unsigned char **room, size_t *size);
+
+/*
+ * Publishes a record. Its payload may lie in the room already, behind where the record will stand. `began` is when its
+ * item did, 0 where it has none.
+ */
+void pool__stream_send(const struct pool__record *record, const void *payload, uint64_t began);
+void pool__stream_send_plain(enum pool__record_kind kind, uint32_t batch);
+
+/* All that is published into the pipe. */
+void pool__stream_flush(void);
+
+/* When the first item of what is staged began; 0: nothing is. */
+uint64_t pool__stream_oldest(void);
+
+/* Rings the host's doorbell, where it has one: after each write, and each read of the task pipe. */
+void pool__stream_ring(void);
+
+#endif
