@@ -15,24 +15,10 @@
 
 enum { GENEROUS = 3000 };
 
-/* Counts its start by index and stays, whatever signal comes. */
-static int task_stay(struct pool_task *task)
-{
-    sigset_t all;
-
-    atomic_fetch_add(&ground->started[task->index], 1);
-    atomic_fetch_add(&ground->count[0], 1);
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL);
-    while (true)
-        pause();
-    return 0;
-}
-
 static void a_running_task_is_gone_at_once(void **state)
 {
     struct pool *pool = made(pool_create(1, NULL));
-    struct pool_future *future = made(pool_apply_async(pool, task_stay, NULL, 0, NULL));
+    struct pool_future *future = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL));
     const struct pool_result *result;
     struct pool_stats stats;
 
@@ -68,7 +54,7 @@ static void a_waiting_task_never_runs(void **state)
     (void)state;
     occupy(pool, 0, &busy, 1);
     for (int i = 0; i < WAITING; i++)
-        futures[i] = made(pool_apply_async(pool, task_stay, NULL, 0, NULL));
+        futures[i] = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL));
     for (int i = 0; i < WAITING; i++) {
         assert_status(pool_future_cancel(futures[i], true), POOL_OK);
         assert_status(pool_future_get(futures[i], 0, NULL), POOL_CANCELLED);
@@ -88,7 +74,7 @@ static void all_of_a_map(void **state)
     static enum pool_status statuses[ITEMS];
     struct pool_job job = {.statuses = statuses, .chunk = 10};
     struct pool *pool = made(pool_create(WORKERS, NULL));
-    struct pool_future *map = made(pool_map_async(pool, task_stay, pool_items(NULL, ITEMS, 0), NULL, 0, &job));
+    struct pool_future *map = made(pool_map_async(pool, task_stays_deaf, pool_items(NULL, ITEMS, 0), NULL, 0, &job));
     const struct pool_result *result;
 
     (void)state;
@@ -107,7 +93,7 @@ static void all_of_an_iterator(void **state)
 {
     enum { ITEMS = 100, WORKERS = 2 };
     struct pool *pool = made(pool_create(WORKERS, NULL));
-    struct pool_iterator *iterator = made(pool_imap(pool, task_stay, pool_items(NULL, ITEMS, 0), NULL));
+    struct pool_iterator *iterator = made(pool_imap(pool, task_stays_deaf, pool_items(NULL, ITEMS, 0), NULL));
     const struct pool_result *result;
 
     (void)state;
@@ -203,7 +189,7 @@ static void without_threads(void **state)
 {
     struct pool_options options = {.flags = POOL_NO_THREAD};
     struct pool *pool = made(pool_create(1, &options));
-    struct pool_future *future = made(pool_apply_async(pool, task_stay, NULL, 0, NULL));
+    struct pool_future *future = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL));
     pid_t pid;
 
     (void)state;

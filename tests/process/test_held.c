@@ -16,19 +16,6 @@
 
 enum { GENEROUS = 3000, DEADLINE = 50 };
 
-static int task_stay(struct pool_task *task)
-{
-    sigset_t all;
-
-    atomic_fetch_add(&ground->started[task->index], 1);
-    atomic_fetch_add(&ground->count[0], 1);
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL);
-    while (true)
-        pause();
-    return 0;
-}
-
 /* A pool of that many workers, all of them READY; its helper process. */
 static struct pool *open_pool(unsigned workers, unsigned flags, pid_t *pids, pid_t *zygote)
 {
@@ -65,7 +52,7 @@ static void deadlines_hold(void **state)
         struct pool *pool = open_pool(2, flags, pids, &zygote);
         for (int i = 0; i < 5; i++) {
             assert_true(stops(zygote));
-            struct pool_future *future = made(pool_apply_async(pool, task_stay, NULL, 0, &job));
+            struct pool_future *future = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, &job));
             int64_t start = time_now_ms();
             assert_status(pool_future_get(future, POOL_FOREVER, &result), POOL_EXPIRED);
             assert_true(time_now_ms() - start < GENEROUS * time_scale());
@@ -102,7 +89,7 @@ static int program_that_is_killed(void *context)
 
     SIDE_CHECK(pool != NULL);
     for (int i = 0; i < 2; i++)
-        SIDE_CHECK(pool_apply_async(pool, task_stay, NULL, 0, NULL) != NULL);
+        SIDE_CHECK(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL) != NULL);
     SIDE_CHECK(counter_wait(&ground->count[0], 2));
     SIDE_CHECK(pool_worker_pids(pool, orphans->pids, 2) == 2);
     orphans->zygote = family_parent(orphans->pids[0]);
@@ -137,8 +124,8 @@ static void a_held_helper_holds_nobody(void **state)
 
     (void)state;
     assert_true(hold_now(zygote));
-    future = made(pool_apply_async(pool, task_stay, NULL, 0, &job));
-    other = made(pool_apply_async(pool, task_stay, NULL, 0, NULL));
+    future = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, &job));
+    other = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL));
     assert_status(pool_future_get(future, POOL_FOREVER, &result), POOL_EXPIRED);
     assert_int_equal(result->attempts, 1); /* its worker is not known to be gone: no second at once */
     assert_true(counter_wait(&ground->count[0], 2));
@@ -168,7 +155,7 @@ static void corpses_hold_nobody(void **state)
     (void)state;
     /* more of them than there are boards to spare: the last wait for one to be gone */
     for (int i = 0; i < CORPSES - 2; i++) {
-        struct pool_future *future = made(pool_apply_async(pool, task_stay, NULL, 0, &job));
+        struct pool_future *future = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, &job));
         assert_true(counter_wait(&ground->count[0], i + 1));
         assert_int_equal(pool_worker_pids(pool, &corpses[i], 1), 1);
         assert_true(hold_at_exit(corpses[i]));
@@ -179,7 +166,7 @@ static void corpses_hold_nobody(void **state)
         pool_future_free(future);
         assert_status(pool_apply(pool, task_nothing, NULL, 0, NULL, 0, NULL), POOL_OK);
     }
-    struct pool_future *last = made(pool_apply_async(pool, task_stay, NULL, 0, NULL));
+    struct pool_future *last = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL));
     assert_true(counter_wait(&ground->count[0], CORPSES - 1));
     assert_int_equal(pool_worker_pids(pool, &corpses[CORPSES - 2], 1), 1);
     assert_true(hold_at_exit(corpses[CORPSES - 2]));
@@ -203,7 +190,7 @@ static void the_end_does_not_wait_for_one(void **state)
     for (int way = 0; way < 3; way++) {
         pid_t pids[2], zygote;
         struct pool *pool = open_pool(2, way == 2 ? POOL_NO_THREAD : 0, pids, &zygote);
-        struct pool_future *future = made(pool_apply_async(pool, task_stay, NULL, 0, NULL));
+        struct pool_future *future = made(pool_apply_async(pool, task_stays_deaf, NULL, 0, NULL));
         while (atomic_load(&ground->count[0]) <= way)
             assert_status(pool_future_wait(future, 1), POOL_TIMEOUT);
         for (int i = 0; i < 2; i++)

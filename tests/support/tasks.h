@@ -15,6 +15,7 @@ int task_size(struct pool_task *task);    /* the argument's size, as size_t */
 int task_index(struct pool_task *task);   /* task->index, as size_t; counts */
 int task_pid(struct pool_task *task);     /* the worker's pid_t */
 int task_seat(struct pool_task *task);    /* pool_worker_index(), as int */
+int task_stays_deaf(struct pool_task *task);   /* for ever, deaf to every signal; counts, in ground->count[0] too */
 int task_killed(struct pool_task *task);  /* SIGKILL to itself */
 int task_fail(struct pool_task *task);    /* an int: POOL_FAILED with that code, "code N it is" */
 
