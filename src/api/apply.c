@@ -81,7 +81,7 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     ended(apply);
 }
 
-static const struct pool__owner owner = {argument, place, finished, dropped};
+static const struct pool__owner owner = {argument, place, finished, dropped, NULL};
 
 /* ---- submitting */
 

@@ -152,7 +152,7 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     pool__iterator_bury_if_over(iterator);
 }
 
-const struct pool__owner pool__iterator_owner = {argument, place, finished, dropped};
+const struct pool__owner pool__iterator_owner = {argument, place, finished, dropped, NULL};
 
 /* ---- reading the source */
 

@@ -175,7 +175,7 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     over_if_complete(map);
 }
 
-static const struct pool__owner owner = {argument, place, finished, dropped};
+static const struct pool__owner owner = {argument, place, finished, dropped, NULL};
 
 /* ---- submitting */
 

@@ -9,6 +9,8 @@
 #ifndef POOL__JOB_H
 #define POOL__JOB_H
 
+#include <string.h>
+
 #include "base/list.h"
 #include "procpool.h"
 
@@ -30,6 +32,31 @@ struct pool__outcome {
     uint64_t run;
 };
 
+/*
+ * A row of items of one run that ended well, with results of one size. The bytes are the engine's: an owner copies what
+ * it keeps.
+ */
+struct pool__row {
+    uint64_t first; /* index of the first item */
+    uint32_t count;
+    const unsigned char *bytes; /* of the first result; NULL: each was put to its place already */
+    size_t size, stride;        /* bytes of a result, and from one to the next */
+    pid_t worker;
+    unsigned attempts;
+    uint64_t start;             /* ns; of the first item */
+    const unsigned char *times; /* 8 bytes, `stride` apart: ns that each item ran; NULL: only their mean is known, */
+    uint64_t mean;              /* this */
+};
+
+static inline uint64_t pool__row_run(const struct pool__row *row, uint32_t which)
+{
+    uint64_t run = row->mean;
+
+    if (row->times != NULL)
+        memcpy(&run, row->times + (size_t)which * row->stride, sizeof run);
+    return run;
+}
+
 struct pool__owner {
     /* The bytes of an item's argument; good until its outcome. */
     void (*argument)(struct pool__job *job, uint64_t index, const void **bytes, size_t *size);
@@ -43,6 +70,8 @@ struct pool__owner {
     /* Items [first, first + count) were never started and never will be. */
     void (*dropped)(struct pool__job *job, uint64_t first, uint64_t count, enum pool_status status, int code,
                     const char *message);
+    /* A row of items has ended; NULL: they are told one by one, by place() and finished(). */
+    void (*finished_row)(struct pool__job *job, const struct pool__row *row);
 };
 
 /* A run of consecutive items of one job: given back and waiting, or with a worker. */
@@ -70,6 +99,7 @@ struct pool__job {
     uint64_t deadline;  /* ns that one item may run; 0: no end */
     unsigned retries;   /* how often an item is run again after a death */
     bool lone;          /* one item, an apply */
+    bool timed;         /* the program is told how long each item ran */
     bool cancel_asked;  /* what runs of it was asked to stop: a failure then is POOL_CANCELLED */
     bool kill_asked;    /* what runs of it is killed: what does not end with a result is POOL_CANCELLED */
     bool withdrawn;     /* nothing of it is given out any more: what comes back is dropped */

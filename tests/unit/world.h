@@ -214,7 +214,7 @@ static inline void world_dropped(struct pool__job *job, uint64_t first, uint64_t
     }
 }
 
-static const struct pool__owner world_owner = {world_argument, NULL, world_finished, world_dropped};
+static const struct pool__owner world_owner = {world_argument, NULL, world_finished, world_dropped, NULL};
 
 /* ---- the scheduler's actions */
 
