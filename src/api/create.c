@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "base/cpu_count.h"
 #include "base/descriptor.h"
@@ -99,6 +100,7 @@ static struct pool__zygote_setup *setup_make(const struct pool_options *options,
         errno = ENOMEM;
         return NULL;
     }
+    setup->worker.blocks = pool__barrier_is_there();
     pool__executable_map_read(&setup->worker.code);
     pool__fault_prepare();
     return setup;
@@ -160,6 +162,7 @@ static bool make_memory(struct pool *pool, const struct pool_options *options, u
     }
     for (i = 0; i < limit; i++)
         pool__channel_clear(&pool->channels[i]);
+    pool->scheduler.blocks = pool->setup->worker.blocks;
     pool->scheduler.tasks_per_worker = options->tasks_per_worker;
     pool->scheduler.start_timeout =
         (options->start_timeout_ms != 0 ? (unsigned)options->start_timeout_ms : START_TIMEOUT) * POOL__MS;

@@ -175,7 +175,36 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     over_if_complete(map);
 }
 
-static const struct pool__owner owner = {argument, place, finished, dropped, NULL};
+/* All of them ended well; their results stand in `out`, or have another size than is wanted. */
+static void finished_row(struct pool__job *job, const struct pool__row *row)
+{
+    struct map *map = map_of(job);
+    uint32_t i;
+
+    if (map->out != NULL && row->size != map->out_size) {
+        for (i = 0; i < row->count; i++) {
+            struct pool__outcome outcome;
+
+            memset(&outcome, 0, sizeof outcome);
+            outcome.size = row->size;
+            outcome.worker = row->worker;
+            outcome.attempts = row->attempts;
+            outcome.start = row->start;
+            outcome.run = pool__row_run(row, i);
+            finished(job, row->first + i, &outcome);
+        }
+        return;
+    }
+    if (!map->future.detached) {
+        for (i = 0; map->statuses != NULL && i < row->count; i++)
+            map->statuses[row->first + i] = POOL_OK;
+        pool__progress_add(&map->progress, row->count);
+    }
+    map->left -= row->count;
+    over_if_complete(map);
+}
+
+static const struct pool__owner owner = {argument, place, finished, dropped, finished_row};
 
 /* ---- submitting */
 

@@ -17,6 +17,9 @@ static struct stream {
     /* staging holds [base, staged), of which [written, staged) is still to be written */
     uint64_t base, staged, written;
     uint64_t oldest;
+    /* the open row: its results stand behind `staged` and room for its header */
+    struct pool__record row; /* count 0: there is none */
+    unsigned char *row_end;
 } self;
 
 void pool__stream_begin(const struct pool__worker_birth *birth)
@@ -77,8 +80,11 @@ static void check_pipes(void)
         _exit(0);
 }
 
+static void close_row(void);
+
 void pool__stream_flush(void)
 {
+    close_row();
     if (self.written < self.staged) {
         check_pipes();
         write_or_die(self.board->staging + (self.written - self.base), (size_t)(self.staged - self.written));
@@ -90,9 +96,16 @@ void pool__stream_flush(void)
     atomic_thread_fence(memory_order_release);
 }
 
+static unsigned char *staged_end(void)
+{
+    return self.board->staging + (self.staged - self.base);
+}
+
 static size_t staging_used(void)
 {
-    return (size_t)(self.staged - self.base);
+    size_t row = self.row.count > 0 ? (size_t)(self.row_end - staged_end()) : 0;
+
+    return (size_t)(self.staged - self.base) + (size_t)pool__padded(row, POOL__RECORD_ALIGN);
 }
 static size_t staging_free(void)
 {
@@ -104,12 +117,10 @@ static uint64_t record_length(uint64_t payload)
     return POOL__RECORD_SIZE + pool__padded(payload, POOL__RECORD_ALIGN);
 }
 
-void pool__stream_room(size_t least, unsigned char **room, size_t *size)
+size_t pool__stream_room(unsigned char **room)
 {
-    if (staging_free() < least)
-        pool__stream_flush();
     *room = self.board->staging + staging_used();
-    *size = staging_free();
+    return staging_free();
 }
 
 uint64_t pool__stream_oldest(void)
@@ -123,6 +134,77 @@ static void publish(uint64_t length)
     self.staged += length;
     atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
 }
+
+/* ---- rows */
+
+static void close_row(void)
+{
+    size_t payload, length;
+
+    if (self.row.count == 0)
+        return;
+    payload = self.row.count * pool__row_stride(self.row.each, self.row.timed);
+    self.row.size = pool__padded(payload, POOL__RECORD_ALIGN);
+    length = POOL__RECORD_SIZE + (size_t)self.row.size;
+    memset(self.row_end, 0, (size_t)self.row.size - payload);
+    pool__record_encode(staged_end(), &self.row);
+    self.row.count = 0;
+    publish(length);
+    pool__board_row_closed(self.board);
+}
+
+static void open_row(const struct pool__frame *frame, uint32_t offset, size_t each, uint64_t start)
+{
+    memset(&self.row, 0, sizeof self.row);
+    self.row.kind = POOL__RECORD_ROW;
+    self.row.timed = (frame->flags & POOL__FRAME_TIMED) != 0;
+    self.row.batch = frame->batch;
+    self.row.offset = offset;
+    self.row.each = (uint32_t)each;
+    self.row.start = start;
+    self.row_end = staged_end() + POOL__RECORD_SIZE;
+    pool__board_row_opened(self.board, frame->batch, offset, self.row.each, self.row.timed);
+    if (self.oldest == 0)
+        self.oldest = start;
+}
+
+/* What most results are: a constant size makes a few instructions of it. */
+static void copy_result(unsigned char *to, const void *from, size_t size)
+{
+    if (size == 8)
+        memmove(to, from, 8);
+    else if (size == 4)
+        memmove(to, from, 4);
+    else if (size > 0)
+        memmove(to, from, size);
+}
+
+void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each,
+                      uint64_t start, uint64_t run)
+{
+    if (self.row.count > 0 &&
+        (self.row.each != each || self.row.batch != frame->batch || self.row.offset + self.row.count != offset))
+        close_row();
+    if (self.row.count == 0)
+        open_row(frame, offset, each, start);
+    /* the payload lies behind the row: what is written before it cannot reach it before it is copied */
+    if (self.row.timed) {
+        copy_result(self.row_end + sizeof run, payload, each);
+        memcpy(self.row_end, &run, sizeof run);
+    } else {
+        copy_result(self.row_end, payload, each);
+    }
+    self.row_end += pool__row_stride(self.row.each, self.row.timed);
+    self.row.run += run;
+    self.row.count++;
+}
+
+void pool__stream_took(uint64_t run)
+{
+    self.row.run += run;
+}
+
+/* ---- records */
 
 /* Too large for staging: straight into the pipe. Published when whole. */
 static void send_directly(const struct pool__record *record, const void *payload)
@@ -147,6 +229,7 @@ void pool__stream_send(const struct pool__record *record, const void *payload, u
     uint64_t length = record_length(record->size);
     unsigned char *at;
 
+    close_row();
     if (length > POOL__STAGING_SIZE) {
         send_directly(record, payload);
         return;

@@ -12,14 +12,23 @@
 
 void pool__stream_begin(const struct pool__worker_birth *birth);
 
-/* The free end of staging, flushed first where it has fewer than `least` bytes. */
-void pool__stream_room(size_t least, unsigned char **room, size_t *size);
+/* The free end of staging, and how many bytes it has. */
+size_t pool__stream_room(unsigned char **room);
 
 /*
  * Publishes a record. Its payload may lie in the room already, behind where the record will stand. `began` is when its
  * item did, 0 where it has none.
  */
 void pool__stream_send(const struct pool__record *record, const void *payload, uint64_t began);
+/*
+ * The result of an item that ended well, of `each` bytes, at most POOL__ROW_EACH: into the open row where it follows
+ * there, else into a new one. Published by the mark (data/board.h). `run` counts where the frame is timed.
+ */
+void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each,
+                      uint64_t start, uint64_t run);
+
+/* The items of a row that is not timed took `run` ns more. */
+void pool__stream_took(uint64_t run);
 void pool__stream_send_plain(enum pool__record_kind kind, uint32_t batch);
 
 /* All that is published into the pipe. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
@@ -21,6 +22,10 @@
 #define INPUT_ROOM 65536u
 /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
 #define FLUSH_AFTER (50 * UINT64_C(1000))
+/* items claimed together (rule 7): so many as take no longer than this, ns, and no more than that */
+#define BLOCK_TIME  (5 * UINT64_C(1000))
+#define BLOCK_ITEMS 64u
+#define RESULT_ROOM (POOL__RECORD_SIZE + 4096u) /* what staging has at least for an item's result */
 
 /* One process, one worker. */
 static struct worker {
@@ -35,6 +40,7 @@ static struct worker {
     uint64_t started_items; /* marks so far: tasks_per_worker counts these */
     bool leaving;
     uintptr_t known_function; /* checked already */
+    struct pool__place done;  /* the last mark that said DONE */
     struct pool__task task;
 } self;
 
@@ -66,14 +72,13 @@ static bool function_is_ours(uintptr_t function)
     return true;
 }
 
-/* The result's room lies where its record will stand, so that a result that fits is never copied. */
+/* The result's room lies where its record will stand, so that a result that has one is never copied. */
 static void prepare_task(const struct pool__frame *frame, uint32_t offset)
 {
     struct pool__task *task = &self.task;
     unsigned char *room;
-    size_t size;
+    size_t size = pool__stream_room(&room);
 
-    pool__stream_room(POOL__RECORD_SIZE + 4096, &room, &size);
     task->given.index = (size_t)(frame->first + offset);
     task->given.state = self.state;
     task->given.attempt = frame->attempt;
@@ -91,8 +96,8 @@ static void forget_heap_result(void)
     self.task.heap_room = 0;
 }
 
-static void publish_outcome(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code,
-                            uint64_t start, uint64_t end)
+static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code, uint64_t start,
+                         uint64_t end)
 {
     struct pool__record record;
     const void *payload = NULL;
@@ -116,41 +121,112 @@ static void publish_outcome(const struct pool__frame *frame, uint32_t offset, en
     forget_heap_result();
 }
 
-/* Rule 5, the part after an item; `hurry` is rule 6's: a finished result must not wait for the items behind it. */
-static void flush_if_due(enum pool__how how, uint64_t now)
-{
-    bool hurry = atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
+/*
+ * Items that were claimed together. Their times: each by the clock where the program is told of it, else all together.
+ * A mark says DONE only of the last: until then the next RUN says as much.
+ */
+struct block {
+    struct pool__claim claim;
+    uint32_t count;      /* claimed at first */
+    uint64_t began;      /* the first */
+    uint64_t start, end; /* of the last item, or of all, where times are not told */
+    bool timed;          /* one item, or the program is told of each */
+    bool broken;         /* the last one did not end well, or left a large result; or the claim is lost */
+};
 
-    if (hurry)
-        atomic_store_explicit(&self.board->hurry, 0, memory_order_relaxed);
-    if (hurry || how != POOL__HOW_OK || (pool__stream_oldest() != 0 && now - pool__stream_oldest() >= FLUSH_AFTER))
-        pool__stream_flush();
+static void start_clock(struct block *block, uint64_t now)
+{
+    block->start = block->end = now;
+    atomic_store_explicit(&self.board->started, now, memory_order_relaxed);
 }
 
-static void run_item(const struct pool__frame *frame, uint32_t offset, const void *item, size_t size)
+/* A write may take long: what follows has not begun before its end, and no item has had the time. */
+static void flush(struct block *block)
+{
+    uint64_t begin = pool__now();
+
+    pool__stream_flush();
+    block->end = pool__now();
+    block->began += block->end - begin;
+    block->start += block->end - begin;
+}
+
+/* Rule 5, the part after an item; `hurry` is rule 6's: a finished result must not wait for the items behind it. */
+static void flush_if_due(struct block *block, bool hurry)
+{
+    if (hurry || (pool__stream_oldest() != 0 && block->end - pool__stream_oldest() >= FLUSH_AFTER))
+        flush(block);
+}
+
+/* Room for a result, whatever it may be, that is not to go on the heap. */
+static void make_room_for_result(struct block *block)
+{
+    unsigned char *room;
+
+    if (pool__stream_room(&room) < RESULT_ROOM)
+        flush(block);
+}
+
+static void mark(const struct pool__frame *frame, uint32_t offset, enum pool__mark as)
+{
+    pool__board_mark(self.board, frame->batch, offset, as);
+    if (as == POOL__MARK_DONE) {
+        self.done.batch = frame->batch;
+        self.done.offset = offset;
+        self.done.mark = as;
+    }
+}
+
+/* The last thing before the call. False: the host has taken the item back. */
+static bool may_start(const struct pool__frame *frame, struct block *block)
+{
+    uint32_t offset = block->claim.next;
+
+    mark(frame, offset, POOL__MARK_RUN);
+    if ((frame->flags & POOL__FRAME_BLOCKS) == 0 || pool__board_may_start(self.board, &block->claim))
+        return true;
+    if (offset > 0)
+        mark(frame, offset - 1, POOL__MARK_DONE);
+    else
+        pool__board_mark(self.board, self.done.batch, self.done.offset, self.done.mark);
+    return false;
+}
+
+static void run_item(const struct pool__frame *frame, struct block *block)
 {
     pool_function *function = (pool_function *)(uintptr_t)frame->function;
     enum pool__how how = POOL__HOW_REFUSED;
-    uint64_t start, end;
+    uint32_t offset = block->claim.next;
     int code = 0;
 
-    self.task.given.arg = item;
-    self.task.given.size = size;
+    make_room_for_result(block);
     prepare_task(frame, offset);
+    if (block->timed)
+        start_clock(block, block->end);
+    if (!may_start(frame, block)) {
+        block->broken = true;
+        return;
+    }
+    block->claim.next++;
     self.started_items++;
-    start = end = pool__now();
-    atomic_store_explicit(&self.board->started, start, memory_order_relaxed);
-    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
     if (function_is_ours((uintptr_t)frame->function)) {
         code = function(&self.task.given);
         leave_if_stray();
         pool__stdio_flush();
-        end = pool__now();
         how = code != 0 ? POOL__HOW_FAILED : self.task.no_memory ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
     }
-    publish_outcome(frame, offset, how, code, start, end);
-    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_DONE);
-    flush_if_due(how, end);
+    block->broken = how != POOL__HOW_OK || self.task.heap != NULL || self.task.result_size > POOL__ROW_EACH;
+    if (block->timed || block->broken)
+        block->end = pool__now();
+    if (frame->count == 1 || block->broken)
+        send_outcome(frame, offset, how, code, block->start, block->end);
+    else
+        pool__stream_add(frame, offset, self.task.staging, self.task.result_size, block->start,
+                         block->end - block->start);
+    if (how != POOL__HOW_OK) {
+        mark(frame, offset, POOL__MARK_DONE);
+        flush(block);
+    }
 }
 
 /* Is it this worker's time to be replaced? Looked at between items only. */
@@ -162,18 +238,72 @@ static void look_for_end(void)
         self.leaving = true;
 }
 
+static bool somebody_waits(void)
+{
+    return atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
+}
+
+/* Up to its end, or until somebody waits for what is finished. */
+static void run_block(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
+                      struct block *block)
+{
+    uint32_t first = block->claim.next;
+    bool hurry = false;
+
+    while (block->claim.next < block->claim.end && !block->broken && !hurry) {
+        if (!pool__frame_item(frame, body, cursor, block->claim.next, &self.task.given.arg, &self.task.given.size))
+            _exit(0); /* not a frame that a host of this version makes */
+        run_item(frame, block);
+        hurry = somebody_waits();
+    }
+    if (!block->timed && !block->broken) {
+        block->end = pool__now();
+        pool__stream_took(block->end - block->start);
+    }
+    if (block->claim.next > first)
+        mark(frame, block->claim.next - 1, POOL__MARK_DONE);
+    pool__board_give_back(self.board, &block->claim);
+    if (hurry)
+        atomic_store_explicit(&self.board->hurry, 0, memory_order_relaxed);
+    flush_if_due(block, hurry);
+}
+
+/* Twice as many as the last time while they are short, one by one as soon as they are not. */
+static uint32_t next_block(const struct block *block)
+{
+    uint64_t took = block->end - block->began;
+
+    if (block->broken || took > BLOCK_TIME)
+        return 1;
+    return took < BLOCK_TIME / 2 && block->count < BLOCK_ITEMS ? block->count * 2 : block->count;
+}
+
+/* What counts its items, or looks at its memory after each, claims them one by one. */
+static bool may_claim_blocks(const struct pool__frame *frame)
+{
+    return (frame->flags & POOL__FRAME_BLOCKS) != 0 && self.setup->tasks_per_worker == 0 &&
+           self.setup->worker_memory == 0;
+}
+
 static void run_batch(const struct pool__frame *frame, const unsigned char *body)
 {
+    bool blocks = may_claim_blocks(frame), timed = (frame->flags & POOL__FRAME_TIMED) != 0;
     struct pool__cursor cursor = {0, 0};
-    const void *item;
-    uint32_t offset;
-    size_t size;
+    struct block block;
+    uint32_t most = 1;
 
     pool__shared_bytes_find(frame->shared, &self.task.given);
-    while (!self.leaving && pool__board_claim(self.board, frame->batch, &offset)) {
-        if (!pool__frame_item(frame, body, &cursor, offset, &item, &size))
-            _exit(0); /* not a frame that a host of this version makes */
-        run_item(frame, offset, item, size);
+    memset(&block, 0, sizeof block);
+    block.end = blocks ? pool__now() : 0;
+    while (!self.leaving && pool__board_claim(self.board, frame->batch, most, &block.claim)) {
+        block.count = block.claim.end - block.claim.next;
+        block.broken = false;
+        block.timed = timed || block.count == 1;
+        /* the end of one is the beginning of the next, save where a deadline is counted from it */
+        block.began = blocks ? block.end : pool__now();
+        start_clock(&block, block.began);
+        run_block(frame, body, &cursor, &block);
+        most = blocks ? next_block(&block) : 1;
         look_for_end();
     }
     if (!self.leaving)
@@ -349,6 +479,8 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     pool__exit_hook(exit_hook);
     pool__crash_record_install(birth->board, (uintptr_t)&frame);
     pool__go_first();
+    if (self.setup->blocks && !pool__barrier_join())
+        pool__worker_exit(ENOSYS);
     start();
     end_with_this_thread();
     self.input = malloc(INPUT_ROOM);

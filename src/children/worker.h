@@ -16,6 +16,7 @@ struct pool__worker_setup {
     void *initializer_arg;
     unsigned tasks_per_worker;
     size_t worker_memory;
+    bool blocks;                      /* several items may be claimed at once: it joins the barrier */
     struct pool__executable_map code; /* functions that a worker may be asked to run */
     char name[16];                    /* as ps shows it */
 };

@@ -53,6 +53,8 @@ void pool__board_clear(struct pool__board *board)
     atomic_store(&board->started, 0);
     atomic_store(&board->base, 0);
     atomic_store(&board->staged, 0);
+    atomic_store(&board->row, 0);
+    atomic_store(&board->row_shape, 0);
     atomic_store(&board->cancel, 0);
     atomic_store(&board->hurry, 0);
     atomic_store(&board->crashed, POOL__CRASH_NONE);
@@ -91,6 +93,16 @@ uint32_t pool__board_take_back(struct pool__board *board, uint32_t batch, uint32
     return 0;
 }
 
+bool pool__board_move_claim(struct pool__board *board, uint32_t batch, uint32_t end, uint32_t from, uint32_t to)
+{
+    struct range range = {(uint16_t)batch, end, from};
+    uint64_t word = range_word(range);
+
+    range.next = to;
+    return atomic_compare_exchange_strong_explicit(&board->range[batch % POOL__FLIGHT], &word, range_word(range),
+                                                   memory_order_acq_rel, memory_order_acquire);
+}
+
 bool pool__board_claimed(const struct pool__board *board, uint32_t batch, uint32_t end, uint32_t *claimed)
 {
     struct range range = range_of(atomic_load_explicit(&board->range[batch % POOL__FLIGHT], memory_order_acquire));
@@ -126,22 +138,131 @@ size_t pool__board_salvage(const struct pool__board *board, uint64_t received, v
     return atomic_load_explicit(&board->base, memory_order_relaxed) == base ? size : 0;
 }
 
-bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offset)
+/* How many results of the open row stand, by the mark; 0: the mark is not of this row. */
+static uint32_t row_count(struct pool__place row, struct pool__place mark)
+{
+    uint32_t end = mark.offset + (mark.mark == POOL__MARK_DONE);
+
+    return mark.batch == row.batch && end > row.offset ? end - row.offset : 0;
+}
+
+/*
+ * The results follow the room for the row's header, which stands where the stream's published part ends. As with
+ * salvage, all is read first, then looked at again: while none of the words has moved, the bytes have not either.
+ */
+bool pool__board_open_row(const struct pool__board *board, uint64_t received, uint32_t batch, uint32_t done,
+                          struct pool__record *record, void *copy, size_t room)
+{
+    uint64_t word = atomic_load_explicit(&board->row, memory_order_acquire);
+    uint64_t shape = atomic_load_explicit(&board->row_shape, memory_order_acquire);
+    uint64_t staged = atomic_load_explicit(&board->staged, memory_order_acquire);
+    uint64_t base = atomic_load_explicit(&board->base, memory_order_acquire), stride, from, size;
+    struct pool__place row = place_of(word);
+    uint32_t count = row_count(row, pool__board_running(board)), known = done - row.offset;
+
+    if (row.mark != POOL__MARK_RUN || row.batch != batch || received != staged || staged < base || done < row.offset ||
+        count <= known || shape >> 32 > POOL__ROW_EACH || (uint32_t)shape > 1)
+        return false;
+    memset(record, 0, sizeof *record);
+    record->kind = POOL__RECORD_ROW;
+    record->batch = row.batch;
+    record->offset = row.offset;
+    record->count = count;
+    record->each = (uint32_t)(shape >> 32);
+    record->timed = (uint32_t)shape == 1;
+    record->start = atomic_load_explicit(&board->started, memory_order_relaxed);
+    stride = pool__row_stride(record->each, record->timed);
+    record->size = count * stride;
+    from = staged - base + POOL__RECORD_SIZE + known * stride;
+    size = (count - known) * stride;
+    if (from > POOL__STAGING_SIZE || size > POOL__STAGING_SIZE - from || size > room)
+        return false;
+    memcpy(copy, board->staging + from, (size_t)size);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&board->row, memory_order_relaxed) == word &&
+           atomic_load_explicit(&board->staged, memory_order_relaxed) == staged &&
+           atomic_load_explicit(&board->base, memory_order_relaxed) == base;
+}
+
+bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim)
 {
     _Atomic uint64_t *entry = &board->range[batch % POOL__FLIGHT];
     uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
+    uint32_t started = claim->batch == batch ? claim->next : 0;
 
     for (;;) {
         struct range range = range_of(word);
 
+        if (range.next < started) /* the host is about to see that these have been */
+            range.next = started;
         if (range.tag != (uint16_t)batch || range.next >= range.end)
             return false;
-        *offset = range.next;
-        range.next++;
-        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel,
+        claim->batch = batch;
+        claim->next = range.next;
+        range.next += range.end - range.next < most ? range.end - range.next : most;
+        claim->end = range.next;
+        claim->word = range_word(range);
+        if (atomic_compare_exchange_weak_explicit(entry, &word, claim->word, memory_order_acq_rel,
                                                   memory_order_acquire))
             return true;
     }
+}
+
+/* The word's `next` becomes the claim's, wherever the host has put it meanwhile: the claim is over. */
+static void correct_next(_Atomic uint64_t *entry, uint64_t word, struct pool__claim *claim)
+{
+    struct range range = range_of(word);
+
+    while (range.tag == (uint16_t)claim->batch && range.next != claim->next && range.end >= claim->next) {
+        range.next = claim->next;
+        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel,
+                                                  memory_order_acquire))
+            break;
+        range = range_of(word);
+    }
+    claim->end = claim->next;
+}
+
+/* A lowered `end` alone takes nothing that is claimed. */
+bool pool__board_claim_lost(struct pool__board *board, struct pool__claim *claim)
+{
+    _Atomic uint64_t *entry = &board->range[claim->batch % POOL__FLIGHT];
+    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
+    struct range range = range_of(word);
+
+    if (range.tag == (uint16_t)claim->batch && range.next > claim->next) {
+        claim->word = word;
+        claim->end = range.next < claim->end ? range.next : claim->end;
+        return false;
+    }
+    correct_next(entry, word, claim);
+    return true;
+}
+
+void pool__board_give_back(struct pool__board *board, struct pool__claim *claim)
+{
+    _Atomic uint64_t *entry = &board->range[claim->batch % POOL__FLIGHT];
+
+    if (claim->next < claim->end)
+        correct_next(entry, atomic_load_explicit(entry, memory_order_acquire), claim);
+}
+
+/* Before the mark that publishes its first result. */
+void pool__board_row_opened(struct pool__board *board, uint32_t batch, uint32_t first, uint32_t each, bool timed)
+{
+    struct pool__place place;
+
+    place.batch = batch;
+    place.offset = first;
+    place.mark = POOL__MARK_RUN;
+    atomic_store_explicit(&board->row_shape, (uint64_t)each << 32 | timed, memory_order_release);
+    atomic_store_explicit(&board->row, place_word(place), memory_order_release);
+}
+
+/* After `staged`: until here the host may see the row twice, and knows it. */
+void pool__board_row_closed(struct pool__board *board)
+{
+    atomic_store_explicit(&board->row, 0, memory_order_release);
 }
 
 void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark)
@@ -161,7 +282,10 @@ bool pool__board_cancel_asked(const struct pool__board *board)
 
     if (asked.mark == POOL__MARK_ALL)
         return true;
-    return asked.mark == POOL__MARK_RUN && asked.batch == mine.batch && asked.offset == mine.offset;
+    if (asked.batch != mine.batch)
+        return false;
+    return asked.mark == POOL__MARK_RUN ? asked.offset == mine.offset
+                                        : asked.mark == POOL__CANCEL_UP_TO && mine.offset <= asked.offset;
 }
 
 bool pool__board_crash(const struct pool__board *board, struct pool__crash *copy)

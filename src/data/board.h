@@ -9,9 +9,13 @@
  *
  *   range[batch % POOL__FLIGHT]   tag:16 | end:24 | next:24     tag: low bits of the batch number, so that an entry's reuse is seen (rule 3)
  *       worker  next + 1, by compare-and-swap: claims item `next`
- *       host    end lowered, by compare-and-swap: takes the items from the new end on back
+ *       host    end lowered, by compare-and-swap: takes the items from the new end on back; next lowered: takes the worker's
+ *               claim to what it has not started away (see below)
  *   running                       batch:32 | offset:24 | state:8   written by the worker only
- *   cancel                        batch:32 | offset:24 | state:8   written by the host only: which running item is asked to stop (rule 17)
+ *   cancel                        batch:32 | offset:24 | state:8   written by the host only: which running item is asked to stop (rule 17);
+ *                                                                  UP_TO: that one and those of its batch before it
+ *   row                           batch:32 | first:24 | state:8    written by the worker only: the open row, 0: none
+ *   row_shape                     each:32 | timed:32               of the open row; written before `row`
  *
  * Results are one byte stream (wire.h), numbered from the life's first byte. `staging` holds its bytes [base,
  * staged); the pipe has carried some prefix of them. Published bytes never change; base moves, to `staged`, only when
@@ -20,6 +24,11 @@
  *
  * The worker's order for each item (rule 1): claim; started; running = RUN (release), the last thing before the call;
  * the call; payload into staging; staged (release); running = DONE; the next claim.
+ *
+ * Results of one size are staged as a row (wire.h) that grows: while it is open, its results stand behind `staged` and
+ * room for its record's header, and the mark alone publishes them: {first + n, RUN} or {first + n - 1, DONE} says that
+ * n of them stand. So an item of a row costs no store but its mark, which is DONE only where no other item follows at
+ * once. The row is closed by its header and `staged`, then row = 0.
  */
 #ifndef POOL__BOARD_H
 #define POOL__BOARD_H
@@ -40,6 +49,8 @@ static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2,
               "boards need lock-free 64-bit atomics: a lock would belong to one process");
 
 enum pool__mark { POOL__MARK_NONE = 0, POOL__MARK_RUN = 1, POOL__MARK_DONE = 2, POOL__MARK_ALL = 3 };
+
+#define POOL__CANCEL_UP_TO POOL__MARK_DONE /* in a cancel word */
 
 struct pool__place { /* an item, as running and cancel name it */
     uint32_t batch, offset;
@@ -68,6 +79,7 @@ struct pool__board {
     _Alignas(64) _Atomic uint64_t running;
     _Atomic uint64_t started;      /* when the running item began, ns */
     _Atomic uint64_t base, staged; /* stream offsets of staging's first byte, and of its published end */
+    _Atomic uint64_t row, row_shape;
     /* the host's */
     _Alignas(64) _Atomic uint64_t cancel;
     _Atomic uint32_t hurry; /* somebody waits: flush after this item */
@@ -101,6 +113,12 @@ void pool__board_open(struct pool__board *board, uint32_t batch, uint32_t count)
 uint32_t pool__board_take_back(struct pool__board *board, uint32_t batch, uint32_t *end, uint32_t keep, bool *sane);
 
 /*
+ * Moves `next` of a batch that ends at `end` from one place to another. False: it was not there. See struct pool__claim
+ * for when that is allowed.
+ */
+bool pool__board_move_claim(struct pool__board *board, uint32_t batch, uint32_t end, uint32_t from, uint32_t to);
+
+/*
  * How far the worker has claimed in a batch, at most `end`. False where the word is not one that host and worker
  * could have made.
  */
@@ -115,12 +133,48 @@ void pool__board_ask_cancel(struct pool__board *board, struct pool__place place)
  */
 size_t pool__board_salvage(const struct pool__board *board, uint64_t received, void *copy, size_t room);
 
+/*
+ * Of the open row, where it is of the batch: a record as if it had been closed now, and a copy of its results from
+ * offset `done` on, of which all before are known. False: there is none, nothing of it is new, or what comes before it
+ * in the stream has not been received. Safe beside a living worker.
+ */
+bool pool__board_open_row(const struct pool__board *board, uint64_t received, uint32_t batch, uint32_t done,
+                          struct pool__record *record, void *copy, size_t room);
+
 /* Copies what the worker told of its crash. False: nothing, or nothing that can be. */
 bool pool__board_crash(const struct pool__board *board, struct pool__crash *copy);
 
 /* ---- the worker's side */
 
-bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offset); /* false: the batch is left */
+/*
+ * Several items may be claimed together (rule 7). The worker looks at the range word after each mark and before the call:
+ * where the host has lowered `next` meanwhile, it gives up its claim. The host lowers `next` to behind the mark, has all
+ * processors that run workers pass a barrier (base/barrier.h), and reads the mark again: then either the host has seen the
+ * mark of an item, or its worker sees the lowered word before it starts it. So a claim costs one compare-and-swap for
+ * many items, and yet all that is not started can be taken back at any time.
+ */
+struct pool__claim {
+    uint32_t batch, next, end; /* claimed and not started: [next, end) */
+    uint64_t word;             /* the range word that says so */
+};
+
+/* Claims up to `most` items behind the last claim, which is zero before the first; false: the batch is left. */
+bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim);
+
+/* The item claim->next is marked: may it be started? False: not any more; it and those behind it are not claimed. */
+bool pool__board_claim_lost(struct pool__board *board, struct pool__claim *claim);
+
+static inline bool pool__board_may_start(struct pool__board *board, struct pool__claim *claim)
+{
+    atomic_signal_fence(memory_order_seq_cst); /* the mark comes first; the host's barrier does the rest */
+    return atomic_load_explicit(&board->range[claim->batch % POOL__FLIGHT], memory_order_relaxed) == claim->word ||
+           !pool__board_claim_lost(board, claim);
+}
+
+/* What is claimed and not started is left to be claimed again. */
+void pool__board_give_back(struct pool__board *board, struct pool__claim *claim);
+void pool__board_row_opened(struct pool__board *board, uint32_t batch, uint32_t first, uint32_t each, bool timed);
+void pool__board_row_closed(struct pool__board *board);
 void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
 bool pool__board_cancel_asked(const struct pool__board *board);
 

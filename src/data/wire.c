@@ -38,7 +38,8 @@ void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool
     put64(bytes + 32, frame->shared);
     put64(bytes + 40, frame->first);
     put64(bytes + 48, frame->item_size);
-    put64(bytes + 56, 0);
+    put32(bytes + 56, frame->flags);
+    put32(bytes + 60, 0);
 }
 
 bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool__frame *frame)
@@ -56,7 +57,9 @@ bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool
     frame->shared = get64(bytes + 32);
     frame->first = get64(bytes + 40);
     frame->item_size = get64(bytes + 48);
-    if (get64(bytes + 56) != 0 || frame->body % POOL__FRAME_ALIGN != 0)
+    frame->flags = get32(bytes + 56);
+    if (get32(bytes + 60) != 0 || (frame->flags & ~(POOL__FRAME_TIMED | POOL__FRAME_BLOCKS)) != 0 ||
+        frame->body % POOL__FRAME_ALIGN != 0)
         return false;
     if (frame->kind == POOL__FRAME_SHARED)
         return frame->item_size <= frame->body;
@@ -109,7 +112,7 @@ bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body
 void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct pool__record *record)
 {
     bytes[0] = (unsigned char)record->kind;
-    bytes[1] = (unsigned char)record->how;
+    bytes[1] = record->kind == POOL__RECORD_ROW ? record->timed : (unsigned char)record->how;
     bytes[2] = bytes[3] = 0;
     put32(bytes + 4, record->batch);
     put32(bytes + 8, record->offset);
@@ -117,23 +120,37 @@ void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct po
     put64(bytes + 16, record->size);
     put64(bytes + 24, record->start);
     put64(bytes + 32, record->run);
-    put64(bytes + 40, 0);
+    put32(bytes + 40, record->count);
+    put32(bytes + 44, record->each);
+}
+
+/* The payload of a row is as long as its shape says, and not longer than what can be staged. */
+static bool is_row(const struct pool__record *record)
+{
+    return record->count > 0 && record->count <= POOL__BATCH_MAX && record->each <= POOL__ROW_EACH &&
+           record->size == pool__padded((uint64_t)record->count * pool__row_stride(record->each, record->timed),
+                                        POOL__RECORD_ALIGN);
 }
 
 bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct pool__record *record)
 {
     if (bytes[0] < POOL__RECORD_READY || bytes[0] > POOL__RECORD_LEAVING || bytes[1] >= POOL__HOW_COUNT ||
-        bytes[2] != 0 || bytes[3] != 0 || get64(bytes + 40) != 0)
+        bytes[2] != 0 || bytes[3] != 0)
         return false;
     record->kind = (enum pool__record_kind)bytes[0];
-    record->how = (enum pool__how)bytes[1];
+    record->timed = record->kind == POOL__RECORD_ROW && bytes[1] == 1;
+    record->how = record->kind == POOL__RECORD_ROW ? POOL__HOW_OK : (enum pool__how)bytes[1];
+    record->count = get32(bytes + 40);
+    record->each = get32(bytes + 44);
     record->batch = get32(bytes + 4);
     record->offset = get32(bytes + 8);
     record->code = (int32_t)get32(bytes + 12);
     record->size = get64(bytes + 16);
     record->start = get64(bytes + 24);
     record->run = get64(bytes + 32);
-    if (record->size > UINT64_MAX / 2)
+    if (record->kind == POOL__RECORD_ROW)
+        return bytes[1] <= 1 && is_row(record);
+    if (record->size > UINT64_MAX / 2 || record->count != 0 || record->each != 0)
         return false;
     return record->size == 0 || record->kind == POOL__RECORD_RESULT || record->kind == POOL__RECORD_START_FAILED;
 }

@@ -16,7 +16,8 @@
  *   32   8  shared     BATCH: which shared bytes, or 0; SHARED, DROP: which
  *   40   8  first      BATCH: index of the first item in its job
  *   48   8  item_size  BATCH: bytes of each item, or VARIES; SHARED: bytes of the body that count
- *   56   8  zero
+ *   56   4  flags      BATCH: TIMED, BLOCKS
+ *   60   4  zero
  *
  *   kind    body                                                                     the worker then
  *   BATCH   the items one after another, padded to 16 at the end; or, where          claims items by its board, runs them, sends RESULTs and LEFT
@@ -28,22 +29,28 @@
  * Result pipe, worker to host: records of 48 bytes and a payload, in total a multiple of 16, so that a
  * result is built in place, aligned for any type
  *
- *    0   1  kind       READY, START_FAILED, RESULT, LEFT, LEAVING
- *    1   1  how        RESULT: enum pool__how
+ *    0   1  kind       READY, START_FAILED, RESULT, ROW, LEFT, LEAVING
+ *    1   1  how        RESULT: enum pool__how; ROW: 1 where it is timed
  *    2   2  zero
- *    4   4  batch      RESULT, LEFT: which
- *    8   4  offset     RESULT: item within the batch
+ *    4   4  batch      RESULT, ROW, LEFT: which
+ *    8   4  offset     RESULT, ROW: (first) item within the batch
  *   12   4  code       RESULT: what the function returned; START_FAILED: what the initializer returned; READY: the worker's pid
  *   16   8  size       bytes of payload
- *   24   8  start      RESULT: when it began (monotonic, ns)
- *   32   8  run        RESULT: time in the function, ns
- *   40   8  zero
+ *   24   8  start      RESULT, ROW: when it (its first) began (monotonic, ns)
+ *   32   8  run        RESULT: time in the function, ns; ROW: of all together
+ *   40   4  count      ROW: items
+ *   44   4  each       ROW: bytes of each result
  *
  *   kind          payload                       the host then
  *   READY         -                             gives the worker items
  *   START_FAILED  what pool_fail() said         counts a failed start; the worker exits
  *   RESULT        OK: the result's bytes;       resolves that item
  *                 else words
+ *   ROW           `count` results, one after    resolves those items, all OK
+ *                 another, padded to 16 at
+ *                 the end; where it is timed,
+ *                 8 bytes before each: how
+ *                 long it ran, ns
  *   LEFT          -                             may use the batch's board entry again; an item of it without outcome is nonsense
  *   LEAVING       -                             takes back what is unstarted; the worker's exit is a planned one
  */
@@ -69,8 +76,12 @@ enum pool__frame_kind { POOL__FRAME_BATCH = 1, POOL__FRAME_SHARED, POOL__FRAME_D
 struct pool__frame {
     enum pool__frame_kind kind;
     uint32_t batch, count, attempt;
+    uint32_t flags;
     uint64_t body, function, shared, first, item_size;
 };
+
+#define POOL__FRAME_TIMED  0x1u /* the program is told how long each item ran */
+#define POOL__FRAME_BLOCKS 0x2u /* several items may be claimed at once (rule 7) */
 
 void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool__frame *frame);
 bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool__frame *frame); /* false: nonsense */
@@ -103,6 +114,7 @@ enum pool__record_kind {
     POOL__RECORD_READY = 1,
     POOL__RECORD_START_FAILED,
     POOL__RECORD_RESULT,
+    POOL__RECORD_ROW,
     POOL__RECORD_LEFT,
     POOL__RECORD_LEAVING
 };
@@ -118,10 +130,20 @@ enum pool__how {
 struct pool__record {
     enum pool__record_kind kind;
     enum pool__how how;
+    bool timed; /* ROW */
     uint32_t batch, offset;
     int32_t code;
     uint64_t size, start, run;
+    uint32_t count, each; /* ROW */
 };
+
+#define POOL__ROW_EACH 1024u /* bytes; larger results have a record each */
+
+/* From one result of a row to the next; a result's bytes are the last of it. */
+static inline size_t pool__row_stride(uint32_t each, bool timed)
+{
+    return (size_t)each + (timed ? 8 : 0);
+}
 
 void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct pool__record *record);
 /* false: nonsense */

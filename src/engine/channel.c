@@ -380,6 +380,8 @@ void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, 
     frame.function = (uint64_t)(uintptr_t)job->function;
     frame.shared = job->shared_id;
     frame.first = run->first;
+    frame.flags = (job->timed ? POOL__FRAME_TIMED : 0) |
+                  (pool__scheduler_claims_blocks(&pool->scheduler, job) ? POOL__FRAME_BLOCKS : 0);
     if (job->item_size == SIZE_MAX && run->count > 1) {
         compose_batch(pool, channel, &frame, run);
         return;

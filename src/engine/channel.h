@@ -28,6 +28,10 @@ struct pool__arrival {
     unsigned char *heap; /* malloc'ed: grows with what was received, never with what was announced */
     size_t got, room;
     bool no_memory;
+    /* of a row */
+    bool placed;                /* its results go to their places */
+    size_t known;               /* bytes of it, from the front, that are here already */
+    const unsigned char *whole; /* all of it came in one piece: this, good until the next read */
 };
 
 struct pool__channel {
@@ -63,6 +67,8 @@ struct pool__channel {
     struct pool__decoder decoder;
     struct pool__arrival arrival;
     uint64_t received, piped;
+    /* what was taken of a row that the worker had not closed: its record, when it comes, brings these again */
+    uint32_t open_batch, open_first, open_taken; /* batch 0: nothing */
 };
 
 struct pool;
@@ -125,8 +131,19 @@ void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct po
  */
 void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 
-/* Is it a result of the item that is next to have its outcome at this seat? Implemented in delivery.c, as are: */
-bool pool__deliver_is_next(const struct pool__seat *seat, const struct pool__record *record);
+/*
+ * Is it a result of the item that is next to have its outcome at this seat, or a row that goes on there? Implemented in
+ * delivery.c, as are:
+ */
+bool pool__deliver_is_next(const struct pool__seat *seat, const struct pool__channel *channel,
+                           const struct pool__record *record);
+
+/* The worker's open row, of which `bytes` are the results from the seat's next item on. False: nonsense. */
+bool pool__deliver_open_row(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel,
+                            const struct pool__record *record, const unsigned char *bytes);
+
+/* Heap for `size` announced bytes, of which few are here yet; one more for a final NUL. */
+void pool__arrive_on_heap(struct pool__arrival *arrival, uint64_t size);
 
 /* What a record says, whole. False: nonsense. */
 bool pool__deliver_start(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);

@@ -17,6 +17,14 @@ static size_t smaller(uint64_t a, size_t b)
 /* Payload for the place that it was given, or for heap memory that grows with it. */
 static void store(struct pool__arrival *arrival, const unsigned char *piece, size_t size, uint64_t announced)
 {
+    if (arrival->known > 0) {
+        size_t known = arrival->known < size ? arrival->known : size;
+
+        arrival->known -= known;
+        arrival->got += known;
+        piece += known;
+        size -= known;
+    }
     if (arrival->heap != NULL && arrival->got + size > arrival->room) {
         size_t room = arrival->room;
         unsigned char *heap;
@@ -48,7 +56,7 @@ static void store(struct pool__arrival *arrival, const unsigned char *piece, siz
  */
 static void check_place(const struct pool__seat *seat, struct pool__channel *channel)
 {
-    if (channel->arrival.at != NULL && !pool__deliver_is_next(seat, &channel->decoder.record))
+    if (channel->arrival.at != NULL && !pool__deliver_is_next(seat, channel, &channel->decoder.record))
         channel->arrival.at = NULL;
 }
 
@@ -59,6 +67,27 @@ static void condemn(struct pool *pool, struct pool__seat *seat, struct pool__cha
     pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_NONSENSE, pool__now());
     pool__scheduler_empty_seat(&pool->scheduler, seat);
     pool__channel_leave_poller(pool, channel);
+}
+
+/* A row that comes in one piece is used where it lies; one that is cut is put together. */
+static void take_piece(struct pool__channel *channel, const unsigned char *piece, size_t size)
+{
+    struct pool__arrival *arrival = &channel->arrival;
+    const struct pool__record *record = &channel->decoder.record;
+
+    if (arrival->placed) { /* without the padding */
+        uint64_t wanted = (uint64_t)record->count * record->each - arrival->got;
+
+        size = smaller(wanted, size);
+    } else if (record->kind == POOL__RECORD_ROW) {
+        if (arrival->got == 0 && size == record->size) {
+            arrival->whole = piece;
+            return;
+        }
+        if (arrival->heap == NULL && !arrival->no_memory)
+            pool__arrive_on_heap(arrival, record->size);
+    }
+    store(arrival, piece, size, record->size);
 }
 
 /* The next bytes of the stream. */
@@ -78,7 +107,7 @@ static void decode(struct pool *pool, struct pool__seat *seat, struct pool__chan
             break;
         case POOL__DECODED_PAYLOAD:
             check_place(seat, channel);
-            store(&channel->arrival, piece, piece_size, channel->decoder.record.size);
+            take_piece(channel, piece, piece_size);
             break;
         case POOL__DECODED_END:
             if (!pool__deliver_end(pool, seat, channel))
@@ -108,8 +137,9 @@ static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool
 /* Is a large payload under way whose place is known, with no bytes before it that are to be dropped? */
 static bool may_read_directly(const struct pool__channel *channel)
 {
-    return channel->decoder.have == POOL__RECORD_SIZE && channel->decoder.payload_left >= POOL__SCRATCH &&
-           channel->arrival.at != NULL && channel->piped == channel->received;
+    return channel->decoder.have == POOL__RECORD_SIZE && !channel->arrival.placed &&
+           channel->decoder.payload_left >= POOL__SCRATCH && channel->arrival.at != NULL &&
+           channel->piped == channel->received;
 }
 
 static ssize_t read_directly(struct pool *pool, struct pool__channel *channel, size_t most)
@@ -185,6 +215,19 @@ void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool_
     check_progress(pool, seat, channel);
 }
 
+static void take_open_row(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    const struct pool__run *run = pool__seat_head(seat);
+    struct pool__record record;
+
+    if (channel->poisoned || channel->decoder.have > 0 || run == NULL ||
+        !pool__board_open_row(seat->board, channel->received, seat->head, run->done, &record, pool->scratch,
+                              POOL__SCRATCH))
+        return;
+    if (!pool__deliver_open_row(pool, seat, channel, &record, pool->scratch))
+        condemn(pool, seat, channel);
+}
+
 /* Once: all of staging fits. A worker that stages on and on would hold us here. */
 void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
@@ -195,6 +238,7 @@ void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct po
     got = pool__board_salvage(seat->board, channel->received, pool->scratch, POOL__SCRATCH);
     channel->received += got;
     decode(pool, seat, channel, pool->scratch, got);
+    take_open_row(pool, seat, channel);
     check_progress(pool, seat, channel);
 }
 

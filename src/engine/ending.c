@@ -50,6 +50,15 @@ void pool__end_by_stop(struct pool *pool)
     pool__notify(pool, pool); /* submitters that wait for room */
 }
 
+/* What is told as never run must not start any more. */
+static void empty_seats(struct pool *pool)
+{
+    unsigned i;
+
+    for (i = 0; i < pool->scheduler.span; i++)
+        pool__scheduler_empty_seat(&pool->scheduler, &pool->scheduler.seats[i]);
+}
+
 static void abandon(struct pool *pool, enum pool_status status, int code, const char *words)
 {
     unsigned i;
@@ -58,9 +67,6 @@ static void abandon(struct pool *pool, enum pool_status status, int code, const 
     stop_readers(pool, status);
     for (i = 0; i < pool->scheduler.span; i++)
         pool__channel_forget_all(&pool->channels[i]);
-    for (i = 0; i < pool->scheduler.span; i++)
-        /* what is told as never run must not start any more */
-        pool__scheduler_empty_seat(&pool->scheduler, &pool->scheduler.seats[i]);
     ask_all_to_stop(pool);
     pool__scheduler_drop_all(&pool->scheduler, status, code, words);
     pool__staffing_abort(&pool->scheduler, PATIENCE, pool__now());
@@ -85,6 +91,7 @@ void pool__end_by_terminate(struct pool *pool)
 {
     if (pool->terminated || pool->broken)
         return;
+    empty_seats(pool);
     read_what_is_here(pool);
     pool->terminated = true;
     abandon(pool, POOL_TERMINATED, 0, NULL);
@@ -94,6 +101,7 @@ void pool__break(struct pool *pool, int code, const char *words)
 {
     if (pool->broken || pool->terminated)
         return;
+    empty_seats(pool);
     read_what_is_here(pool);
     pool->broken = true;
     pool->broken_code = code;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "engine/callbacks.h"
@@ -201,8 +202,14 @@ static bool abandon(void *host, struct pool__seat *seat)
     return true;
 }
 
-static const struct pool__actions actions = {can_send, send_batch,      unsend_batch, send_stop,   send_kill,
-                                             spawn,    look_at_staging, read_all,     prod_zygote, abandon};
+static bool barrier(void *host)
+{
+    (void)host;
+    return pool__barrier_all();
+}
+
+static const struct pool__actions actions = {can_send,        send_batch, unsend_batch, send_stop, send_kill, spawn,
+                                             look_at_staging, read_all,   prod_zygote,  abandon,   barrier};
 const struct pool__actions *const pool__engine_actions = &actions;
 
 /* ---- events */

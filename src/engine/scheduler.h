@@ -47,6 +47,8 @@ struct pool__actions {
      * place? Then its life is no longer the seat's. False: there is no room for one more.
      */
     bool (*abandon)(void *host, struct pool__seat *seat);
+    /* Every processor that runs a worker passes a memory barrier (struct pool__claim). False: that cannot be had. */
+    bool (*barrier)(void *host);
 };
 
 /* How a life ended. */
@@ -64,6 +66,7 @@ struct pool__scheduler {
     struct pool__seat *seats;
     unsigned limit;               /* seats there are: the most workers */
     unsigned span;                /* seats in use: all beyond are EMPTY and not wanted */
+    bool blocks;                  /* workers may claim several items at once (rule 7) */
     struct pool__link lone, bulk; /* jobs with something to give out: applies; maps and imaps. The two take turns */
     bool bulk_turn;
     struct pool__link idle;  /* READY seats that owe nothing */
@@ -108,6 +111,10 @@ void pool__scheduler_submit(struct pool__scheduler *scheduler, struct pool__job 
 void pool__scheduler_result(struct pool__scheduler *scheduler, struct pool__seat *seat, struct pool__outcome *outcome,
                             uint64_t now);
 
+/* The next items of the seat, as many as the row has, ended well; their owner takes rows. */
+void pool__scheduler_row(struct pool__scheduler *scheduler, struct pool__seat *seat, const struct pool__row *row,
+                         uint64_t now);
+
 /*
  * A sign of life: something came from the worker, though it was known already, or it has read some of what it is
  * being sent.
@@ -151,6 +158,12 @@ void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now);
 
 /* Looks at silent seats (rules 6 and 10), when the time in look_at has come. */
 void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now);
+
+/* Rule 7: a kill for one item must not hit those that were claimed with it, nor a deadline count their time. */
+static inline bool pool__scheduler_claims_blocks(const struct pool__scheduler *scheduler, const struct pool__job *job)
+{
+    return scheduler->blocks && !job->lone && job->deadline == 0;
+}
 
 bool pool__scheduler_waits(const struct pool__scheduler *scheduler); /* is any item not yet given out? */
 

@@ -145,6 +145,17 @@ bool pool__seat_is_running(const struct pool__seat *seat)
     return pool__seat_running(seat, &place) != NULL;
 }
 
+uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    struct pool__place place = pool__board_running(seat->board);
+    uint32_t marked = place.mark != POOL__MARK_NONE && place.batch == batch ? place.offset + 1 : 0;
+
+    if (is_in_flight(seat, place) && (int32_t)(place.batch - batch) > 0)
+        return run->count; /* it has gone on to a later one */
+    return marked > run->done ? marked : run->done;
+}
+
 bool pool__seat_is_sane(const struct pool__seat *seat)
 {
     struct pool__place place = pool__board_running(seat->board);

@@ -105,6 +105,9 @@ bool pool__seat_is_sane(const struct pool__seat *seat);
 /* Has it, by its board, ended the item that is the next to have an outcome, or gone on to a later one? */
 bool pool__seat_has_passed_head(const struct pool__seat *seat);
 
+/* How many items of a batch, from its first on, have been started, by the mark and the table. */
+uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch);
+
 /* Is it in a task function, owed or not? */
 bool pool__seat_is_marked(const struct pool__seat *seat);
 

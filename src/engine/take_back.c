@@ -5,23 +5,29 @@
 #include "engine/queue.h"
 #include "engine/staffing.h"
 
+#define LOWERINGS 8u /* of a claim, while its worker claims again what it has lost: one by one then */
+
 /* ---- stealing (inv. 7, rule 10) */
 
-static uint32_t unclaimed(const struct pool__seat *seat, uint32_t batch)
+/* Items of a batch that have not been started and can be taken: claimed ones too, where that can be undone. */
+static uint32_t unstarted(const struct pool__scheduler *scheduler, const struct pool__seat *seat, uint32_t batch)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-    uint32_t claimed;
+    uint32_t claimed, started;
 
-    return run != NULL && pool__board_claimed(seat->board, batch, run->count, &claimed) ? run->count - claimed : 0;
+    if (run == NULL || !pool__board_claimed(seat->board, batch, run->count, &claimed))
+        return 0;
+    started = pool__seat_started(seat, batch);
+    return run->count - (pool__scheduler_claims_blocks(scheduler, run->job) && started < claimed ? started : claimed);
 }
 
-static uint64_t unclaimed_at(const struct pool__seat *seat)
+static uint64_t unstarted_at(const struct pool__scheduler *scheduler, const struct pool__seat *seat)
 {
     uint64_t count = 0;
     uint32_t batch;
 
     for (batch = seat->head; batch != seat->sent + 1; batch++)
-        count += unclaimed(seat, batch);
+        count += unstarted(scheduler, seat, batch);
     return count;
 }
 
@@ -42,7 +48,7 @@ static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t no
         struct pool__seat *seat = &scheduler->seats[i];
         uint64_t count;
 
-        if (seat->owed > *riches && may_be_robbed(seat, now) && (count = unclaimed_at(seat)) > *riches) {
+        if (seat->owed > *riches && may_be_robbed(seat, now) && (count = unstarted_at(scheduler, seat)) > *riches) {
             *riches = count;
             found = seat;
         }
@@ -57,7 +63,44 @@ static void distrust(struct pool__scheduler *scheduler, struct pool__seat *seat)
 }
 
 /*
- * Takes back all but `keep` unclaimed items of one batch and queues them. False: no memory, or a board that talks
+ * What is claimed and not started is unclaimed again, where more is to be taken than what is unclaimed anyway. Between
+ * the first change of the word and the second the worker may have started some more: it corrects the word itself, or
+ * the second change does (struct pool__claim). How many unclaimed items are to be kept, so that `keep` unstarted ones are.
+ */
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t lower_claim(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    unsigned tries;
+
+    for (tries = 0; tries < LOWERINGS; tries++) {
+        uint32_t claimed, started = pool__seat_started(seat, batch), now_started;
+
+        if (!pool__board_claimed(seat->board, batch, run->count, &claimed) || started >= claimed)
+            return keep;
+        if (claimed - started <= keep)
+            return keep - (claimed - started);
+        if (!pool__board_move_claim(seat->board, batch, run->count, claimed, started))
+            continue;
+        if (!scheduler->actions->barrier(scheduler->host)) {
+            pool__board_move_claim(seat->board, batch, run->count, started, claimed);
+            return 0;
+        }
+        now_started = pool__seat_started(seat, batch);
+        if (now_started > started && now_started <= run->count) {
+            pool__board_move_claim(seat->board, batch, run->count, started, now_started);
+            keep -= smaller(keep, now_started - started); /* they were to be kept among others */
+        }
+    }
+    return keep;
+}
+
+/*
+ * Takes back all but `keep` unstarted items of one batch and queues them. False: no memory, or a board that talks
  * nonsense.
  */
 static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep,
@@ -71,6 +114,8 @@ static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat
     *taken = 0;
     if (!job->lone && (back = pool__run_make(job, 0, 0)) == NULL)
         return false;
+    if (pool__scheduler_claims_blocks(scheduler, job))
+        keep = lower_claim(scheduler, seat, batch, keep);
     *taken = pool__seat_take_back(seat, batch, keep, &first, &sane);
     scheduler->owed -= *taken;
     if (run->done == run->count) {
@@ -108,7 +153,7 @@ bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now)
         return false;
     want = (riches + 1) / 2;
     for (batch = seat->sent; want > 0 && batch != seat->head - 1; batch--) {
-        uint32_t here = unclaimed(seat, batch);
+        uint32_t here = unstarted(scheduler, seat, batch);
 
         if (here == 0)
             continue;
@@ -150,6 +195,8 @@ static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct poo
 
         if (run == NULL || run->job != job)
             continue;
+        if (pool__scheduler_claims_blocks(scheduler, job))
+            lower_claim(scheduler, seat, batch, 0);
         taken = pool__seat_take_back(seat, batch, 0, &first, &sane);
         scheduler->owed -= taken;
         dropped += taken;
@@ -166,7 +213,7 @@ static uint64_t withdraw_from_seat(struct pool__scheduler *scheduler, struct poo
     return dropped;
 }
 
-/* After the take-back all that is left of a batch is claimed, and only its last item can be running. */
+/* After the take-back all that is left of a batch is claimed: what of it is running, or is run yet. */
 static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
 {
     uint32_t batch;
@@ -182,7 +229,7 @@ static void ask_seat(struct pool__seat *seat, const struct pool__job *job)
             continue;
         place.batch = batch;
         place.offset = run->count - 1;
-        place.mark = POOL__MARK_RUN;
+        place.mark = POOL__CANCEL_UP_TO;
         pool__board_ask_cancel(seat->board, place);
     }
 }

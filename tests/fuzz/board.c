@@ -4,6 +4,7 @@
  *
  *   input   steps: what (1 byte), and what that takes
  */
+#include "../support/claim_one.h"
 #include "support/input.h"
 
 #include "data/board.h"
@@ -129,7 +130,7 @@ static void ask_running(struct pool__board *board, struct input *input)
     pool__board_ask_cancel(board, place);
     if (place.mark == POOL__MARK_ALL)
         MUST(pool__board_cancel_asked(board));
-    if (place.mark == POOL__MARK_NONE || place.mark == POOL__MARK_DONE)
+    if (place.mark == POOL__MARK_NONE)
         MUST(!pool__board_cancel_asked(board));
 }
 
@@ -141,7 +142,7 @@ static void claim(struct pool__board *board, struct pool__board *before, struct 
     bool there = range.tag == (uint16_t)batch && range.next < range.end;
 
     memcpy(before, board, sizeof *board);
-    MUST(pool__board_claim(board, batch, &offset) == there);
+    MUST(claim_one(board, batch, &offset) == there);
     check_rest(board, before, &board->range[batch % POOL__FLIGHT]);
     if (!there)
         return;

@@ -7,6 +7,7 @@
  *
  * A record of kind 0 in it is replaced by a good RESULT of the item that is next, so that streams get somewhere.
  */
+#include "../support/claim_one.h"
 #include "support/input.h"
 
 #include <signal.h>
@@ -46,7 +47,7 @@ static void mark_board(struct pool__board *page, const struct scene *scene)
     uint32_t i, offset = 0;
 
     for (i = 0; i < scene->claimed; i++)
-        pool__board_claim(page, 1, &offset);
+        claim_one(page, 1, &offset);
     if (scene->mark % 4 != 0)
         pool__board_mark(page, 1, scene->mark / 4 % 8 == 0 ? offset : scene->mark / 4 % ITEMS_MOST,
                          (enum pool__mark)(scene->mark % 4));
@@ -83,7 +84,7 @@ static void write_pieces(struct pool *pool, struct life *life, const unsigned ch
 
 static void say_ready(struct life *life)
 {
-    struct pool__record record = {POOL__RECORD_READY, POOL__HOW_OK, 0, 0, 0, 0, 0, 0};
+    struct pool__record record = {.kind = POOL__RECORD_READY};
     unsigned char ready[POOL__RECORD_SIZE];
 
     pool__record_encode(ready, &record);

@@ -110,13 +110,13 @@ ssize_t __wrap_pool__read_some(int fd, void *data, size_t size)
     return got;
 }
 
-bool __real_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offset);
-bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offset);
-bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t *offset)
+bool __real_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim);
+bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim);
+bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim)
 {
-    bool claimed = __real_pool__board_claim(board, batch, offset);
+    bool claimed = __real_pool__board_claim(board, batch, most, claim);
 
-    if (claimed && *offset == plan->victim) {
+    if (claimed && plan->victim - claim->next < claim->end - claim->next) {
         has_victim = true;
         written = 0;
         pass(AFTER_CLAIM);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/claim_one.h"
 #include "base/clock.h"
 #include "engine/scheduler.h"
 #include "engine/staffing.h"
@@ -27,7 +28,7 @@ struct bench {
     struct bench_send sends[BENCH_SENDS];
     unsigned send_count;
     unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS], unsends[BENCH_SEATS];
-    unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS], prods;
+    unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS], prods, barriers;
     void (*on_read)(struct bench *bench, unsigned seat); /* what a read finds */
     bool full[BENCH_SEATS], refuses, spare_board;
     uint64_t now;
@@ -166,8 +167,15 @@ static inline void bench_unsend(void *host, struct pool__seat *seat, uint32_t ba
 
 static inline void bench_prod(void *host) { ((struct bench *)host)->prods++; }
 
+static inline bool bench_barrier(void *host)
+{
+    ((struct bench *)host)->barriers++;
+    return true;
+}
+
 static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_unsend, bench_stop,   bench_kill,
-                                                   bench_spawn,    bench_look, bench_read,   bench_prod,   bench_abandon};
+                                                   bench_spawn,    bench_look, bench_read,   bench_prod,   bench_abandon,
+                                                   bench_barrier};
 
 /* ---- events */
 
@@ -220,7 +228,7 @@ static inline uint32_t bench_start(struct bench *bench, unsigned index, uint32_t
 {
     uint32_t offset = 0;
 
-    assert_true(pool__board_claim(&bench->boards[index], batch, &offset));
+    assert_true(claim_one(&bench->boards[index], batch, &offset));
     pool__board_mark(&bench->boards[index], batch, offset, POOL__MARK_RUN);
     return offset;
 }

@@ -5,6 +5,7 @@
 #ifndef TEST_DEADLINE_BENCH_H
 #define TEST_DEADLINE_BENCH_H
 
+#include "../support/claim_one.h"
 #include "bench.h"
 #include "engine/deadline.h"
 
@@ -76,7 +77,7 @@ static inline void claims(uint32_t batch)
 {
     uint32_t offset;
 
-    assert_true(pool__board_claim(&bench.boards[0], batch, &offset));
+    assert_true(claim_one(&bench.boards[0], batch, &offset));
 }
 
 static inline void mark(uint32_t batch, uint32_t offset, enum pool__mark how)

@@ -23,6 +23,7 @@
 struct sim_item {
     uint8_t starts, published; /* by workers that are no liars */
     uint8_t inside;            /* workers that are in its function now */
+    uint8_t marked;            /* by a worker that has not entered it yet: as good as started, should it die there */
     uint8_t tainted;           /* was with a liar */
     uint8_t outcome; /* 0: none yet, else 1 + enum pool_status */
     uint8_t seat;    /* where it was sent last, from 1 */
@@ -33,7 +34,7 @@ struct sim_item {
 enum sim_function { SIM_RETURNS, SIM_FAILS, SIM_HANGS };
 
 struct sim_frame {
-    bool stop;
+    bool stop, blocks;
     uint32_t batch, count;
     unsigned attempt;
     const void *job;
@@ -46,7 +47,8 @@ enum sim_pc {
     SIM_BORN,   /* in the initializer */
     SIM_READ,   /* wants the next frame */
     SIM_CLAIM,  /* wants the next item of its batch */
-    SIM_MARK,   /* has claimed it */
+    SIM_MARK,   /* has claimed it, and perhaps some behind it */
+    SIM_CHECK,  /* has marked it, and looks whether the claim still holds */
     SIM_RUN,    /* is in its function */
     SIM_STAGED, /* has published the result */
     SIM_BYE,    /* is about to say LEAVING */
@@ -65,6 +67,10 @@ struct sim_worker {
     struct sim_frame frames[SIM_FRAMES], frame;
     unsigned from, fetched, to;
     uint32_t offset;
+    uint32_t most;            /* items claimed at a time, 0: one */
+    struct pool__claim claim; /* of them, [offset, claim.end) are not started */
+    struct pool__place done;  /* what its mark said last besides RUN */
+    bool lost;                /* a claim of this batch: it claims one by one then */
     uint64_t began, oldest;
     uint64_t item_ns; /* what it says of each item; 0: what the clock says */
     struct pool__record stream[SIM_STREAM];
@@ -161,29 +167,32 @@ static inline void sim_read(struct sim_worker *worker)
     if (worker->from == worker->fetched)
         worker->fetched = worker->to;
     worker->frame = worker->frames[worker->from++ % SIM_FRAMES];
+    worker->lost = false;
     worker->pc = worker->frame.stop ? SIM_BYE : SIM_CLAIM;
 }
 
 static inline void sim_claim(struct sim_worker *worker)
 {
-    if (!pool__board_claim(worker->board, worker->frame.batch, &worker->offset)) {
+    bool alone = worker->most == 0 || !worker->frame.blocks || worker->lost;
+
+    if (!pool__board_claim(worker->board, worker->frame.batch, alone ? 1 : worker->most, &worker->claim)) {
         sim_publish(worker, POOL__RECORD_LEFT, worker->frame.batch, 0, 0, 0);
         worker->pc = SIM_READ;
-    } else if (worker->offset >= worker->frame.count) {
+    } else if (worker->claim.next >= worker->frame.count) {
         sim_worker_die(worker, 0); /* no such item in the frame */
     } else {
+        worker->offset = worker->claim.next;
         worker->pc = SIM_MARK;
     }
 }
 
-static inline void sim_mark(struct sim_worker *worker, uint64_t now)
+/* Its function is entered. */
+static inline void sim_start(struct sim_worker *worker)
 {
     struct sim_item *item = &worker->frame.items[worker->offset];
 
-    worker->began = now;
+    worker->claim.next++;
     worker->started_items++;
-    atomic_store(&worker->board->started, now);
-    pool__board_mark(worker->board, worker->frame.batch, worker->offset, POOL__MARK_RUN);
     worker->pc = SIM_RUN;
     if (worker->liar)
         return; /* it may run what is not its own */
@@ -191,11 +200,39 @@ static inline void sim_mark(struct sim_worker *worker, uint64_t now)
         worker->complaint = "two workers are in one item";
     if (item->published && !item->tainted)
         worker->complaint = "an item that has its result is run again";
-    if (item->starts + 1u != worker->frame.attempt && !item->tainted)
+    if (item->starts + 1u != worker->frame.attempt && item->starts + item->marked + 1u != worker->frame.attempt &&
+        !item->tainted)
         worker->complaint = "an item was started twice";
     item->inside = 1;
     if (item->starts < UINT8_MAX)
         item->starts++;
+}
+
+static inline void sim_mark(struct sim_worker *worker, uint64_t now)
+{
+    worker->began = now;
+    atomic_store(&worker->board->started, now);
+    pool__board_mark(worker->board, worker->frame.batch, worker->offset, POOL__MARK_RUN);
+    if (!worker->frame.blocks) {
+        sim_start(worker);
+        return;
+    }
+    worker->pc = SIM_CHECK;
+    if (!worker->liar)
+        worker->frame.items[worker->offset].marked++;
+}
+
+static inline void sim_check(struct sim_worker *worker)
+{
+    if (!worker->liar)
+        worker->frame.items[worker->offset].marked--;
+    if (pool__board_may_start(worker->board, &worker->claim)) {
+        sim_start(worker);
+        return;
+    }
+    worker->lost = true;
+    pool__board_mark(worker->board, worker->done.batch, worker->done.offset, worker->done.mark);
+    worker->pc = SIM_CLAIM;
 }
 
 static inline void sim_run(struct sim_worker *worker, uint64_t now)
@@ -218,9 +255,20 @@ static inline void sim_after_item(struct sim_worker *worker, uint64_t now)
     bool failed = worker->stream[(worker->staged - 1) % SIM_STREAM].how != POOL__HOW_OK;
 
     pool__board_mark(worker->board, worker->frame.batch, worker->offset, POOL__MARK_DONE);
+    worker->done.batch = worker->frame.batch;
+    worker->done.offset = worker->offset;
+    worker->done.mark = POOL__MARK_DONE;
     if (hurry || failed || now - worker->oldest >= SIM_FLUSH_AFTER)
         sim_flush(worker);
-    worker->pc = worker->tasks_per_worker != 0 && worker->started_items >= worker->tasks_per_worker ? SIM_BYE : SIM_CLAIM;
+    if (worker->tasks_per_worker != 0 && worker->started_items >= worker->tasks_per_worker) {
+        worker->pc = SIM_BYE;
+    } else if (hurry || failed || worker->claim.next == worker->claim.end) {
+        pool__board_give_back(worker->board, &worker->claim);
+        worker->pc = SIM_CLAIM;
+    } else {
+        worker->offset = worker->claim.next;
+        worker->pc = SIM_MARK;
+    }
 }
 
 static inline void sim_worker_step(struct sim_worker *worker, uint64_t now)
@@ -247,6 +295,9 @@ static inline void sim_worker_step(struct sim_worker *worker, uint64_t now)
         break;
     case SIM_MARK:
         sim_mark(worker, now);
+        break;
+    case SIM_CHECK:
+        sim_check(worker);
         break;
     case SIM_RUN:
         sim_run(worker, now);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../support/claim_one.h"
 #include "bench.h"
 #include "engine/deadline.h"
 
@@ -120,12 +121,12 @@ static void what_it_has_claimed_is_given_to_nobody(void **state)
 
     (void)state;
     begin_with_batch(1, 3);
-    assert_true(pool__board_claim(&bench.boards[0], 1, &offset));
+    assert_true(claim_one(&bench.boards[0], 1, &offset));
     condemn(0, POOL__KILL_STUCK);
     pass(200 * POOL__MS);
     assert_int_equal(jobs[0].outcomes[0], POOL_CRASHED);
     assert_int_equal(jobs[0].left, 2);
-    assert_false(pool__board_claim(&bench.boards[0], 1, &offset)); /* and what others have now, it cannot have */
+    assert_false(claim_one(&bench.boards[0], 1, &offset)); /* and what others have now, it cannot have */
 }
 
 static void nor_is_it_run_again(void **state)
@@ -455,7 +456,7 @@ static void stuck_five_times_with_the_same_item(void **state)
     begin_with_batch(1, 2);
     for (i = 0; i < 5; i++) {
         assert_int_equal(jobs[0].left, 2);
-        assert_true(pool__board_claim(&bench.boards[0], 1, &offset));
+        assert_true(claim_one(&bench.boards[0], 1, &offset));
         condemn(0, POOL__KILL_STUCK);
         bench_killed(&bench, 0);
         bench_replace(&bench, 0);

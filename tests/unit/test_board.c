@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/claim_one.h"
 #include "data/board.h"
 
 static struct pool__board board;
@@ -33,7 +34,7 @@ static uint32_t claim_all(uint32_t batch)
 {
     uint32_t offset, count = 0;
 
-    while (pool__board_claim(&board, batch, &offset))
+    while (claim_one(&board, batch, &offset))
         assert_int_equal(offset, count++);
     return count;
 }
@@ -45,12 +46,12 @@ static void items_are_claimed_in_order(void **state)
     uint32_t claimed, offset;
 
     (void)state;
-    assert_false(pool__board_claim(&board, 1, &offset));
+    assert_false(claim_one(&board, 1, &offset));
     pool__board_open(&board, 1, 5);
     assert_int_equal(claim_all(1), 5);
     assert_true(pool__board_claimed(&board, 1, 5, &claimed));
     assert_int_equal(claimed, 5);
-    assert_false(pool__board_claim(&board, 1, &offset));
+    assert_false(claim_one(&board, 1, &offset));
 }
 
 static void what_is_taken_back_is_not_claimed(void **state)
@@ -60,7 +61,7 @@ static void what_is_taken_back_is_not_claimed(void **state)
 
     (void)state;
     pool__board_open(&board, 1, 10);
-    assert_true(pool__board_claim(&board, 1, &offset));
+    assert_true(claim_one(&board, 1, &offset));
     assert_int_equal(pool__board_take_back(&board, 1, &end, 4, &sane), 5);
     assert_true(sane);
     assert_int_equal(end, 5);
@@ -68,10 +69,10 @@ static void what_is_taken_back_is_not_claimed(void **state)
     assert_int_equal(pool__board_take_back(&board, 1, &end, 9, &sane), 0);
     assert_true(sane);
     assert_int_equal(end, 5);
-    assert_true(pool__board_claim(&board, 1, &offset));
+    assert_true(claim_one(&board, 1, &offset));
     assert_int_equal(pool__board_take_back(&board, 1, &end, 0, &sane), 3);
     assert_int_equal(end, 2);
-    assert_false(pool__board_claim(&board, 1, &offset));
+    assert_false(claim_one(&board, 1, &offset));
 }
 
 static void a_whole_batch_may_be_taken_back(void **state)
@@ -83,7 +84,7 @@ static void a_whole_batch_may_be_taken_back(void **state)
     pool__board_open(&board, 3, POOL__BATCH_MAX);
     assert_int_equal(pool__board_take_back(&board, 3, &end, 0, &sane), POOL__BATCH_MAX);
     assert_int_equal(end, 0);
-    assert_false(pool__board_claim(&board, 3, &offset));
+    assert_false(claim_one(&board, 3, &offset));
     assert_true(pool__board_claimed(&board, 3, 0, &claimed));
     assert_int_equal(claimed, 0);
 }
@@ -114,7 +115,7 @@ static void a_reused_entry_is_another_one(void **state)
     pool__board_open(&board, old, 10);
     assert_int_equal(pool__board_take_back(&board, old, &end, 0, &sane), 10);
     pool__board_open(&board, new, 10);
-    assert_false(pool__board_claim(&board, old, &offset));
+    assert_false(claim_one(&board, old, &offset));
     assert_false(pool__board_claimed(&board, old, 10, &claimed));
     end = 10;
     assert_int_equal(pool__board_take_back(&board, old, &end, 0, &sane), 0);
@@ -176,9 +177,9 @@ static void a_claim_beyond_end_fails(void **state)
 
     (void)state;
     put_range(7, 7, 10, 11);
-    assert_false(pool__board_claim(&board, 7, &offset));
+    assert_false(claim_one(&board, 7, &offset));
     put_range(7, 7, 10, POOL__BATCH_MAX);
-    assert_false(pool__board_claim(&board, 7, &offset));
+    assert_false(claim_one(&board, 7, &offset));
 }
 
 /* ------------------------------------------------------------------ marks and cancel */
@@ -244,7 +245,7 @@ static void a_new_life_begins_clear(void **state)
     atomic_store(&board.staged, 100);
     atomic_store(&board.hurry, 1);
     pool__board_clear(&board);
-    assert_false(pool__board_claim(&board, 1, &offset));
+    assert_false(claim_one(&board, 1, &offset));
     assert_int_equal(pool__board_running(&board).mark, POOL__MARK_NONE);
     assert_false(pool__board_cancel_asked(&board));
     assert_int_equal(atomic_load(&board.hurry), 0);
@@ -340,7 +341,7 @@ static void *claim_as_worker(void *unused)
 
     for (round = 0; round < ROUNDS; round++) {
         pthread_barrier_wait(&race.gate);
-        while (pool__board_claim(&board, batch_of(round), &offset))
+        while (claim_one(&board, batch_of(round), &offset))
             race.claimed[offset]++;
         pthread_barrier_wait(&race.gate);
     }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../support/claim_one.h"
 #include "data/board.h"
 
 /* What happens at the next compare-and-swaps, or at the copy's end; counts itself. */
@@ -64,7 +65,7 @@ static void worker_claims(struct pool__board *its)
     uint32_t offset;
 
     moment = NULL;
-    assert_true(pool__board_claim(its, 1, &offset));
+    assert_true(claim_one(its, 1, &offset));
 }
 
 static void worker_claims_the_last(struct pool__board *its)
@@ -72,7 +73,7 @@ static void worker_claims_the_last(struct pool__board *its)
     uint32_t offset;
 
     moment = NULL;
-    while (pool__board_claim(its, 1, &offset))
+    while (claim_one(its, 1, &offset))
         continue;
 }
 
@@ -165,9 +166,9 @@ static void a_swap_may_fail_for_nothing(void **state)
     assert_int_equal(pool__board_take_back(&page, 1, &end, 4, &sane), 6);
     assert_true(sane);
     fails_for_nothing = true;
-    assert_true(pool__board_claim(&page, 1, &offset));
+    assert_true(claim_one(&page, 1, &offset));
     assert_int_equal(offset, 0);
-    assert_true(pool__board_claim(&page, 1, &offset));
+    assert_true(claim_one(&page, 1, &offset));
     assert_int_equal(offset, 1);
 }
 
@@ -177,7 +178,7 @@ static void what_is_taken_in_between_is_not_claimed(void **state)
 
     (void)state;
     moment = host_takes_all;
-    assert_false(pool__board_claim(&page, 1, &offset));
+    assert_false(claim_one(&page, 1, &offset));
     assert_int_equal(moments, 2); /* the claim's and the host's own */
 }
 

@@ -124,7 +124,7 @@ static void print_choice(const struct world *world, struct choice choice)
     static const char *const names[] = {"step",        "hear",   "room",  "killed",      "exited", "tick",
                                         "submit",      "die",    "cancel", "cancel-kill", "stall",  "grace",
                                         "zygote dies", "close",  "terminate", "resize",   "finish", "finish mute"};
-    static const char *const places[] = {"born", "read", "claim", "mark", "run", "staged", "bye", "exit"};
+    static const char *const places[] = {"born", "read", "claim", "mark", "check", "run", "staged", "bye", "exit"};
 
     print_message(" %s", names[choice.kind]);
     if (choice.kind <= EXITED || choice.kind == DIE)
@@ -292,6 +292,23 @@ static const struct world_plan plans[] = {
      TWO, CHEAP, .job_count = 1, .jobs = {MAP(2, 1)}, .refusals = 2, .deaths = 1, .at_once = true},
     {.name = "pipes of one frame",
      TWO, CHEAP, .job_count = 3, .jobs = {LONE, LONE, LONE}, .pipe_frames = 1, .deaths = 1, .at_once = true},
+
+    {.name = "claims of two, a death",
+     TWO, CHEAP, .claims = 2, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .at_once = true},
+    {.name = "claims of three, a step meanwhile, a death",
+     TWO, CHEAP, .claims = 3, .meanwhile = 1, .job_count = 1, .jobs = {MAP(3, 3)}, .deaths = 1, .at_once = true},
+    {.name = "claims of three, two steps meanwhile, a cancel",
+     TWO, CHEAP, .claims = 3, .meanwhile = 2, .job_count = 1, .jobs = {MAP(3, 3)}, .cancels = true, .at_once = true},
+    {.name = "claims of three, three steps meanwhile, a death",
+     TWO, CHEAP, .claims = 3, .meanwhile = 3, .job_count = 1, .jobs = {MAP(4, 4)}, .deaths = 1, .at_once = true},
+    {.name = "claims of two, five steps meanwhile, one worker less",
+     TWO, CHEAP, .claims = 2, .meanwhile = 5, .job_count = 1, .jobs = {MAP(4, 4)}, .resize_to = 1, .at_once = true},
+    {.name = "claims of three, a step meanwhile, the second fails",
+     TWO, CHEAP, .claims = 3, .meanwhile = 1, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .functions = second_fails}},
+     .deaths = 1, .at_once = true},
+    {.name = "claims of two, a step meanwhile, cancel that kills, terminate",
+     TWO, CHEAP, .claims = 2, .meanwhile = 1, .job_count = 2, .jobs = {MAP(2, 2), LONE}, .cancels_kill = true,
+     .terminates = true, .at_once = true},
 
     {.name = "deadline, a death, a stall",
      TWO, CHEAP, .job_count = 1, .jobs = {LIMITED_LONE}, .deaths = 1, .stalls = 1},

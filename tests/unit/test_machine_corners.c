@@ -95,7 +95,7 @@ static void times_below_an_items_cost(void **state)
     begin_with_applies(1);
     bench.scheduler.lone_ns = 0;
     bench_do(&bench, 0, 1, 0);
-    assert_int_equal(bench.scheduler.lone_ns, 100);
+    assert_int_equal(bench.scheduler.lone_ns, 10);
 }
 
 static void suspicion_is_of_one_item(void **state)

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "../support/claim_one.h"
 #include "bench.h"
 
 #define LONG_NS (2 * POOL__MS)
@@ -156,7 +157,7 @@ static void claimed_but_not_marked_is_given_out_again(void **state)
 
     (void)state;
     begin_with_batch(3, 3);
-    assert_true(pool__board_claim(&bench.boards[0], 1, &offset));
+    assert_true(claim_one(&bench.boards[0], 1, &offset));
     bench_killed(&bench, 0);
     assert_int_equal(jobs[0].left, 3);
     bench_replace(&bench, 0);
@@ -211,7 +212,7 @@ static void what_a_liar_claimed_is_crashed(void **state)
 
     (void)state;
     begin_with_three_batches(2);
-    assert_true(pool__board_claim(&bench.boards[0], 3, &offset));
+    assert_true(claim_one(&bench.boards[0], 3, &offset));
     pool__staffing_condemn(&bench.scheduler, bench_seat(&bench, 0), POOL__KILL_NONSENSE, bench.now);
     assert_int_equal(bench.kills[0], 1);
     bench_killed(&bench, 0);
@@ -315,7 +316,7 @@ static void other_ends_are_no_reason_for_suspicion(void **state)
     (void)state;
     begin_with_batch(30, 30);
     for (i = 0; i < 10; i++) {
-        assert_true(pool__board_claim(&bench.boards[0], bench.sends[bench.send_count - 1].batch, &offset));
+        assert_true(claim_one(&bench.boards[0], bench.sends[bench.send_count - 1].batch, &offset));
         if (i % 2 == 0)
             bench_death(&bench, 0, 0, true); /* it had said so */
         else {

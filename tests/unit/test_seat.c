@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "../support/claim_one.h"
 #include "engine/seat.h"
 
 static struct pool__board board;
@@ -41,7 +42,7 @@ static void claim(uint32_t batch, uint32_t count)
     uint32_t offset;
 
     while (count-- > 0)
-        assert_true(pool__board_claim(&board, batch, &offset));
+        assert_true(claim_one(&board, batch, &offset));
 }
 
 static void put_range(uint32_t batch, uint64_t tag, uint64_t end, uint64_t next)

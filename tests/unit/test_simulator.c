@@ -96,6 +96,8 @@ static void plan_world(struct world_plan *plan, struct mood *mood, uint8_t *func
     memset(mood, 0, sizeof *mood);
     plan->limit = 1 + throw_dice(WORLD_SEATS);
     plan->workers = 1 + throw_dice(plan->limit);
+    plan->claims = one_in(2) ? throw_dice(9) : 0;
+    plan->meanwhile = one_in(2) ? throw_dice(8) : 0;
     plan->tasks_per_worker = one_in(4) ? 1 + throw_dice(50) : 0;
     plan->job_count = 1 + throw_dice(one_in(2) ? 4 : WORLD_JOBS);
     mood->step_ns = paces[throw_dice(4)];

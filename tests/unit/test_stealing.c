@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "../support/claim_one.h"
 #include "bench.h"
 
 #define SHORT_NS 1000
@@ -82,7 +83,7 @@ static void claimed_items_are_not_stolen(void **state)
 
     (void)state;
     begin_with_one_rich();
-    while (pool__board_claim(&bench.boards[0], 1, &offset) && offset < 8)
+    while (claim_one(&bench.boards[0], 1, &offset) && offset < 8)
         continue;
     pool__board_mark(&bench.boards[0], 1, 0, POOL__MARK_RUN);
     bench_ready(&bench, 1);

@@ -13,7 +13,7 @@
 /* ------------------------------------------------------------------ frames */
 
 static const struct pool__frame a_batch = {POOL__FRAME_BATCH,  0x01020304,         0x050607,
-                                           0x11121314,         0x2122232425262720, 0x3132333435363738,
+                                           0x11121314,         POOL__FRAME_TIMED,  0x2122232425262720, 0x3132333435363738,
                                            0x4142434445464748, 0x5152535455565758, 0x6162636465666768};
 
 static void assert_frames_equal(const struct pool__frame *a, const struct pool__frame *b)
@@ -84,9 +84,11 @@ static void frames_without_sense_are_refused(void **state)
     assert_false(decodes(&frame));
     pool__frame_encode(bytes, &a_batch);
     for (i = 56; i < POOL__FRAME_SIZE; i++) {
-        bytes[i] = 1;
+        unsigned char before = bytes[i];
+
+        bytes[i] = i == 56 ? 4 : 1; /* no such flag */
         assert_false(pool__frame_decode(bytes, &got));
-        bytes[i] = 0;
+        bytes[i] = before;
     }
     memset(bytes, 0xff, sizeof bytes);
     assert_false(pool__frame_decode(bytes, &got));
@@ -242,8 +244,8 @@ static void padding_outside_of_the_body_is_refused(void **state)
 
 /* ------------------------------------------------------------------ records */
 
-static const struct pool__record a_result = {POOL__RECORD_RESULT, POOL__HOW_FAILED,   0x01020304,        0x05060708, -7,
-                                             0x1112131415161718,  0x2122232425262728, 0x3132333435363738};
+static const struct pool__record a_result = {POOL__RECORD_RESULT, POOL__HOW_FAILED,   false, 0x01020304,        0x05060708, -7,
+                                             0x1112131415161718,  0x2122232425262728, 0x3132333435363738, 0, 0};
 
 static void assert_records_equal(const struct pool__record *a, const struct pool__record *b)
 {
@@ -255,6 +257,19 @@ static void assert_records_equal(const struct pool__record *a, const struct pool
     assert_int_equal(a->size, b->size);
     assert_int_equal(a->start, b->start);
     assert_int_equal(a->run, b->run);
+    assert_int_equal(a->count, b->count);
+    assert_int_equal(a->each, b->each);
+    assert_int_equal(a->timed, b->timed);
+}
+
+/* A row has no `how`: all its items ended well. */
+static void shape_row(struct pool__record *record, uint32_t count, uint32_t each, bool timed)
+{
+    record->how = POOL__HOW_OK;
+    record->count = count;
+    record->each = each;
+    record->timed = timed;
+    record->size = pool__padded((uint64_t)count * pool__row_stride(each, timed), POOL__RECORD_ALIGN);
 }
 
 static void every_field_of_a_record_arrives(void **state)
@@ -269,6 +284,10 @@ static void every_field_of_a_record_arrives(void **state)
             record.kind = (enum pool__record_kind)kind;
             record.how = (enum pool__how)how;
             record.size = kind == POOL__RECORD_RESULT || kind == POOL__RECORD_START_FAILED ? a_result.size : 0;
+            record.count = record.each = 0;
+            record.timed = false;
+            if (kind == POOL__RECORD_ROW)
+                shape_row(&record, 3 + (uint32_t)how, 5, how % 2 == 1);
             memset(bytes, 0xee, sizeof bytes);
             pool__record_encode(bytes, &record);
             assert_true(pool__record_decode(bytes, &got));

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../support/claim_one.h"
 #include "bench.h"
 
 #define LONG_NS (2 * POOL__MS)
@@ -114,7 +115,7 @@ static void what_comes_back_of_a_withdrawn_job_is_dropped(void **state)
 
     (void)state;
     begin_with_batch(3, 3);
-    assert_true(pool__board_claim(&bench.boards[0], 1, &offset));
+    assert_true(claim_one(&bench.boards[0], 1, &offset));
     assert_int_equal(pool__scheduler_withdraw(&bench.scheduler, &jobs[0].job, POOL_CANCELLED, true), 2);
     assert_int_equal(jobs[0].left, 1);
     bench_killed(&bench, 0);

@@ -64,6 +64,8 @@ struct world_plan {
     unsigned workers, limit, tasks_per_worker;
     unsigned job_count;
     struct job_plan jobs[WORLD_JOBS];
+    unsigned claims;         /* items that a worker claims at a time, where it may; 0: one */
+    unsigned meanwhile;      /* steps of each worker while the host has a barrier passed */
     uint64_t item_ns;        /* 0: by the clock */
     uint64_t start_timeout, stop_timeout; /* 0: a minute */
     unsigned pipe_frames;    /* unread frames that a task pipe takes, 0: any number */
@@ -163,6 +165,8 @@ static inline void check_death(struct world *world, const struct sim_item *item,
         complain(world, "a published result is lost");
     if (item->starts + 1u == outcome->attempts && (held || (suspected && world->deaths + world->given_up >= 5)))
         return; /* it never began */
+    if (item->starts < outcome->attempts && item->starts + item->marked >= outcome->attempts)
+        return;
     if (suspected || item->starts == 0)
         complain(world, "an item that was never started is crashed");
     if (item->starts != outcome->attempts)
@@ -186,7 +190,7 @@ static inline void world_finished(struct pool__job *job, uint64_t index, struct 
         complain(world, "cancelled, and nobody asked for that");
     if (status == POOL_CANCELLED && item->published && (mine->functions == NULL || mine->functions[index] != SIM_FAILS))
         complain(world, "a published result is lost to a cancel");
-    if ((status == POOL_OK || status == POOL_FAILED) && (!item->published || item->starts != outcome->attempts))
+    if ((status == POOL_OK || status == POOL_FAILED) && (!item->published || item->starts > outcome->attempts || item->starts + item->marked < outcome->attempts))
         complain(world, "a result that no worker gave");
     if (status != POOL_CRASHED && status != POOL_EXITED && status != POOL_EXPIRED)
         return;
@@ -268,6 +272,7 @@ static inline void world_send(void *host, struct pool__seat *seat, uint32_t batc
     struct sim_worker *worker = worker_at(world, seat);
     struct world_job *job = job_of(run->job);
     struct sim_frame frame = {.batch = batch, .count = run->count, .attempt = run->attempt, .job = job,
+                              .blocks = pool__scheduler_claims_blocks(&world->scheduler, run->job),
                               .deadline = run->job->deadline, .items = job->items + run->first};
     uint32_t i;
 
@@ -294,7 +299,7 @@ static inline void world_stop(void *host, struct pool__seat *seat)
 /* Was there reason to? */
 static inline void check_reason(struct world *world, const struct pool__seat *seat, const struct sim_worker *worker)
 {
-    bool at_item = worker->pc == SIM_RUN || worker->pc == SIM_MARK;
+    bool at_item = worker->pc == SIM_RUN || worker->pc == SIM_MARK || worker->pc == SIM_CHECK;
 
     if (seat->reason == POOL__KILL_DEADLINE &&
         (worker->pc != SIM_RUN || worker->frame.deadline == 0 || world->now < worker->began + worker->frame.deadline))
@@ -356,6 +361,7 @@ static inline bool world_spawn(void *host, struct pool__seat *seat)
     seat->spawned = true;
     pool__board_clear(seat->board);
     sim_worker_fork(worker, seat->board, world->scheduler.tasks_per_worker, world->plan->item_ns);
+    worker->most = world->plan->claims;
     worker->fails_to_start = world->bad_starts_left > 0;
     world->bad_starts_left -= worker->fails_to_start;
     return true;
@@ -401,6 +407,7 @@ static inline bool deliver_record(struct world *world, struct pool__seat *seat, 
     case POOL__RECORD_LEAVING:
         world->restaff = true;
         return pool__scheduler_leaving(&world->scheduler, seat, world->now);
+    case POOL__RECORD_ROW:
     case POOL__RECORD_START_FAILED:
         return false;
     }
@@ -463,8 +470,20 @@ static inline bool world_give_up_seat(void *host, struct pool__seat *seat)
 
 static inline void world_prod(void *host) { (void)host; }
 
+/* What the host did before, the workers see; what they do meanwhile, it sees afterwards. */
+static inline bool world_barrier(void *host)
+{
+    struct world *world = host;
+    unsigned i, step;
+
+    for (i = 0; i < WORLD_WORKERS; i++)
+        for (step = 0; step < world->plan->meanwhile && sim_worker_can_step(&world->workers[i]); step++)
+            sim_worker_step(&world->workers[i], world->now);
+    return true;
+}
+
 static const struct pool__actions world_actions = {world_can_send, world_send, world_unsend, world_stop,   world_kill,
                                                    world_spawn,    world_look, world_read,   world_prod,
-                                                   world_give_up_seat};
+                                                   world_give_up_seat, world_barrier};
 
 #endif

@@ -127,6 +127,10 @@ static inline void read_what_is_here(struct world *world)
 
 static inline void terminate(struct world *world)
 {
+    unsigned i;
+
+    for (i = 0; i < world->scheduler.limit; i++)
+        pool__scheduler_empty_seat(&world->scheduler, &world->scheduler.seats[i]);
     read_what_is_here(world);
     world->terminated = true;
     world_abandon(world, POOL_TERMINATED);
@@ -188,6 +192,7 @@ static inline void world_begin(struct world *world, const struct world_plan *pla
     if (!pool__scheduler_init(&world->scheduler, &world_actions, world, plan->limit))
         abort();
     world->scheduler.size = plan->workers;
+    world->scheduler.blocks = plan->claims > 0;
     world->scheduler.tasks_per_worker = plan->tasks_per_worker;
     world->scheduler.start_timeout = plan->start_timeout != 0 ? plan->start_timeout : 60000 * POOL__MS;
     world->scheduler.stop_timeout = plan->stop_timeout != 0 ? plan->stop_timeout : 60000 * POOL__MS;

@@ -80,7 +80,7 @@ static inline void mix_stream(uint64_t *hash, const struct pool__seat *seat, con
 static inline void mix_worker(uint64_t *hash, const struct world *world, const struct pool__seat *seat)
 {
     const struct sim_worker *worker = &world->workers[seat->index];
-    bool has_item = worker->pc == SIM_MARK || worker->pc == SIM_RUN || worker->pc == SIM_STAGED;
+    bool has_item = worker->pc == SIM_MARK || worker->pc == SIM_CHECK || worker->pc == SIM_RUN || worker->pc == SIM_STAGED;
     unsigned i;
 
     mix(hash, (uint64_t)worker->dead << 1 | (uint64_t)worker->kill_sent << 2 | (uint64_t)worker->announced << 3 |
@@ -88,6 +88,11 @@ static inline void mix_worker(uint64_t *hash, const struct world *world, const s
                   (uint64_t)worker->fails_to_start << 6 | (uint64_t)worker->pc << 8 |
                   (uint64_t)(has_item ? worker->offset : 0) << 16);
     mix(hash, worker->tasks_per_worker != 0 ? worker->started_items : 0);
+    if (has_item && world->plan->claims > 0) {
+        mix(hash, (uint64_t)worker->claim.next << 32 | worker->claim.end);
+        mix(hash, (uint64_t)(worker->done.batch - seat->left) << 32 | (uint64_t)worker->done.offset << 8 | worker->done.mark);
+        mix(hash, worker->claim.word << 16 | worker->lost);
+    }
     mix(hash, (uint64_t)worker->status);
     mix(hash, has_item || worker->pc == SIM_CLAIM ? worker->frame.batch - seat->left : 0);
     for (i = worker->from; i != worker->to; i++)

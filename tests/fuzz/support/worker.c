@@ -1,3 +1,4 @@
+#include "../../support/claim_one.h"
 #include "worker.h"
 
 #include "input.h"
@@ -193,7 +194,7 @@ static bool next_item(struct worker *worker)
 {
     struct pool__board *page = worker->life->page;
 
-    if (pool__board_claim(page, worker->frame.batch, &worker->offset)) {
+    if (claim_one(page, worker->frame.batch, &worker->offset)) {
         if (worker->offset >= worker->frame.count) {
             life_ends(worker->life, 0); /* its board is scribbled on: no such item */
             return true;
