@@ -190,16 +190,47 @@ uint64_t pool__seat_patience_ends(const struct pool__seat *seat)
     return seat->heard + (POOL__STEAL_AFTER << doublings);
 }
 
+/* Has the worker claimed anything of a later batch? A word that cannot be is no proof that it has not. */
+static bool has_gone_on(const struct pool__seat *seat, uint32_t batch)
+{
+    uint32_t later, claimed;
+
+    for (later = batch + 1; later != seat->sent + 1; later++) {
+        const struct pool__run *run = seat->flight[later % POOL__FLIGHT];
+
+        if (run != NULL && (!pool__board_claimed(seat->board, later, run->count, &claimed) || claimed > 0))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Can a worker that is at this batch have left this mark: of an item of the batch, no earlier than the last that has an
+ * outcome; of the end of an earlier batch; or none at all, where it has run nothing?
+ */
+static bool is_mark_of(struct pool__place place, uint32_t batch, const struct pool__run *run)
+{
+    if (place.mark == POOL__MARK_ALL)
+        return false;
+    if (place.mark == POOL__MARK_NONE)
+        return place.batch == 0 && place.offset == 0 && run->done == 0;
+    if (place.batch == batch)
+        return place.offset + 1 >= run->done;
+    return place.mark == POOL__MARK_DONE && place.batch > 0 && place.batch < batch && run->done == 0;
+}
+
 /*
  * Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its
- * result is nowhere: not to be run again.
+ * result is nowhere: not to be run again. The mark alone says what of the claimed has not begun: where it says nothing
+ * that can be, or the worker talked nonsense, all of it may have run; where the worker has gone on to a later batch, all
+ * of it has.
  */
 struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t batch)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__place place = pool__board_running(seat->board);
     struct pool__verdict verdict = {0, false};
-    bool in_flight = is_in_flight(seat, place);
+    bool in_flight = is_in_flight(seat, place), trusted;
     uint32_t claimed, unresolved = run->count - run->done;
 
     if (!pool__board_claimed(seat->board, batch, run->count, &claimed) || claimed < run->done) {
@@ -214,8 +245,10 @@ struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t ba
     } else if (in_flight && place.batch > batch) {
         verdict.lost = unresolved;
     }
-    /* one that talked nonsense may have run all that it claimed */
-    if (seat->reason == POOL__KILL_NONSENSE && claimed - run->done > verdict.lost)
+    trusted = seat->reason != POOL__KILL_NONSENSE && is_mark_of(place, batch, run) && !has_gone_on(seat, batch);
+    if (!trusted && claimed - run->done > verdict.lost) {
         verdict.lost = claimed - run->done;
+        verdict.running = false; /* the last of them is not the marked one */
+    }
     return verdict;
 }

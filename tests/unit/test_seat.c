@@ -226,6 +226,70 @@ static void what_never_started_is_not_lost(void **state)
     runs[0].done = 2;
     pool__board_mark(&board, 1, 1, POOL__MARK_DONE);
     assert_verdict(1, 0, false);
+    add(1, 5, 5);
+    claim(1, 2);
+    runs[0].done = 5;
+    pool__seat_release(&seat, 1);
+    claim(2, 1); /* the same at the first item of the next batch */
+    pool__board_mark(&board, 1, 4, POOL__MARK_DONE);
+    assert_verdict(2, 0, false);
+    seat.left = 1;
+    assert_verdict(2, 0, false);
+}
+
+/* It is at a later batch: all that it had claimed before has run, though the mark has been set back. */
+static void a_batch_that_was_gone_past_is_not_run_again(void **state)
+{
+    (void)state;
+    add(0, 0, 5);
+    add(1, 5, 5);
+    claim(1, 4);
+    pool__board_mark(&board, 1, 1, POOL__MARK_DONE);
+    assert_verdict(1, 2, false);
+    claim(2, 1);
+    assert_verdict(1, 4, false);
+    assert_verdict(2, 0, false);
+    pool__board_mark(&board, 1, 1, POOL__MARK_RUN);
+    assert_verdict(1, 4, false);
+    put_range(2, 7, 5, 0); /* nor where nobody can say whether it is */
+    assert_verdict(1, 4, false);
+    put_range(2, 2, 5, 0);
+    assert_verdict(1, 2, true);
+}
+
+/* What a worker does not leave behind does not tell what it has begun. */
+static void a_mark_that_cannot_be_proves_nothing(void **state)
+{
+    static const struct pool__place marks[] = {
+        {0, 0, POOL__MARK_DONE}, {0, 0, POOL__MARK_RUN},  {0, 1, POOL__MARK_NONE}, {2, 0, POOL__MARK_NONE},
+        {1, 0, POOL__MARK_RUN},  {9, 0, POOL__MARK_RUN},  {9, 0, POOL__MARK_DONE}, {9, 0, POOL__MARK_NONE},
+        {1, 0, POOL__MARK_ALL},  {0, 0, POOL__MARK_ALL},
+    };
+    unsigned i;
+
+    (void)state;
+    add(0, 0, 1);
+    claim(1, 1);
+    runs[0].done = 1;
+    pool__seat_release(&seat, 1);
+    seat.left = 1;
+    add(1, 1, 3);
+    claim(2, 1);
+    for (i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        pool__board_mark(&board, marks[i].batch, marks[i].offset, marks[i].mark);
+        assert_verdict(2, 1, false);
+    }
+    pool__board_mark(&board, 1, 0, POOL__MARK_DONE);
+    assert_verdict(2, 0, false);
+    claim(2, 2);
+    runs[1].done = 2; /* the mark is never behind the outcomes */
+    assert_verdict(2, 1, false);
+    pool__board_mark(&board, 2, 0, POOL__MARK_DONE);
+    assert_verdict(2, 1, false);
+    pool__board_mark(&board, 0, 0, POOL__MARK_NONE);
+    assert_verdict(2, 1, false);
+    pool__board_mark(&board, 2, 1, POOL__MARK_RUN); /* the very last one that has an outcome: this much it may */
+    assert_verdict(2, 0, false);
 }
 
 static void the_marked_item_is_to_blame(void **state)
@@ -332,7 +396,7 @@ static void a_liar_may_have_run_all_that_it_claimed(void **state)
     pool__board_mark(&board, 1, 1, POOL__MARK_RUN);
     assert_verdict(1, 1, true);
     seat.reason = POOL__KILL_NONSENSE;
-    assert_int_equal(pool__seat_judge(&seat, 1).lost, 2);
+    assert_verdict(1, 2, false);
     put_range(1, 1, 5, 5);
     assert_int_equal(pool__seat_judge(&seat, 1).lost, 4);
 }
@@ -349,6 +413,8 @@ int main(void)
         cmocka_unit_test_setup(what_runs_is_what_is_marked, begin),
         cmocka_unit_test_setup(an_item_with_an_outcome_does_not_run, begin),
         cmocka_unit_test_setup(what_never_started_is_not_lost, begin),
+        cmocka_unit_test_setup(a_batch_that_was_gone_past_is_not_run_again, begin),
+        cmocka_unit_test_setup(a_mark_that_cannot_be_proves_nothing, begin),
         cmocka_unit_test_setup(the_marked_item_is_to_blame, begin),
         cmocka_unit_test_setup(a_marked_item_with_a_result_is_not, begin),
         cmocka_unit_test_setup(items_before_the_marked_one_are_lost_too, begin),
