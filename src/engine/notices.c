@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/descriptor.h"
@@ -122,12 +123,23 @@ static void handle_notice(struct pool *pool, const struct pool__message *notice)
     }
 }
 
+/*
+ * Of a worker that was READY before the zygote could tell of it the number is its own word: it counts where the process
+ * is of the zygote's session, which only our workers and what they have forked are, and leads its group.
+ */
+static bool is_worker(const struct pool *pool, const struct pool__seat *seat)
+{
+    if (seat->pid <= 1)
+        return false;
+    return seat->spawned || (getsid(seat->pid) == pool->zygote.pid && getpgid(seat->pid) == seat->pid);
+}
+
 /* Workers die with their zygote where the system sees to it; one that is held does not answer, and may never. */
 void pool__kill_orphan(struct pool *pool, const struct pool__seat *seat)
 {
     int results = pool__channel_of(pool, seat)->results;
 
-    if (seat->spawned && seat->pid > 1 && results >= 0 && !pool__has_hung_up(results))
+    if (results >= 0 && !pool__has_hung_up(results) && is_worker(pool, seat))
         kill(-seat->pid, SIGKILL);
 }
 

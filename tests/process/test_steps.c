@@ -24,12 +24,14 @@
 #include <unistd.h>
 
 enum victim { NOBODY, ZYGOTE, HOST };
+enum moment { BEFORE, AFTER, LATE }; /* LATE: before it, when everybody else has got on, as on a busy machine */
+enum { FOR_EVER = 20 };              /* the item that stays for ever, of ground->started */
 
 /* Shared by all processes. */
 static struct plan {
     enum victim victim;
     int         signal;
-    bool        after;  /* the step is made, and then */
+    enum moment moment;
     atomic_int  at;     /* at this step; from 1 */
     atomic_int  steps;  /* made by the victim so far */
     atomic_int  pid;    /* of the one that it struck; 0: so many steps there are not */
@@ -47,6 +49,13 @@ static bool is_victim(void)
     return plan != NULL && ((plan->victim == ZYGOTE && own == zygote) || (plan->victim == HOST && own == host));
 }
 
+/* Those that it has forked and not told of, too: into the task that stays for ever, or for as long as most things take. */
+static void let_others_get_on(void)
+{
+    for (int i = 0; i < 30 && atomic_load(&ground->started[FOR_EVER]) == 0; i++)
+        pause_briefly();
+}
+
 /* True where this is the step. */
 static bool count_step(void)
 {
@@ -55,14 +64,16 @@ static bool count_step(void)
     if (atomic_fetch_add(&plan->steps, 1) + 1 != atomic_load(&plan->at))
         return false;
     atomic_store(&plan->pid, (int)getpid());
-    if (!plan->after)
+    if (plan->moment == LATE)
+        let_others_get_on();
+    if (plan->moment != AFTER)
         kill(getpid(), plan->signal);
     return true;
 }
 
 static void end_step(bool struck)
 {
-    if (struck && plan->after)
+    if (struck && plan->moment == AFTER)
         kill(getpid(), plan->signal);
 }
 
@@ -149,13 +160,13 @@ pid_t __wrap_setsid(void)
     return session;
 }
 
-static void arm(enum victim victim, int signal_number, bool after, int at)
+static void arm(enum victim victim, int signal_number, enum moment moment, int at)
 {
     memset((void *)ground->started, 0, 64 * sizeof ground->started[0]);
     has_spoken = false;
     plan->victim = victim;
     plan->signal = signal_number;
-    plan->after = after;
+    plan->moment = moment;
     atomic_store(&plan->pid, 0);
     atomic_store(&plan->steps, 0);
     atomic_store(&plan->at, at);
@@ -177,7 +188,7 @@ static int task_some_die(struct pool_task *task)
 
 static int task_for_ever(struct pool_task *task)
 {
-    atomic_fetch_add(&ground->started[20], 1);
+    atomic_fetch_add(&ground->started[FOR_EVER], 1);
     (void)task;
     for (;;)
         pause();
@@ -208,7 +219,7 @@ static int use_a_pool(void *context)
     struct pool_future *future = pool_apply_async(pool, task_for_ever, NULL, 0, NULL);
     if (future != NULL) {
         outcomes->future = true;
-        for (int i = 0; i < 2000 && atomic_load(&ground->started[20]) == 0 && !pool_future_ready(future); i++)
+        for (int i = 0; i < 2000 && atomic_load(&ground->started[FOR_EVER]) == 0 && !pool_future_ready(future); i++)
             pool_future_wait(future, 1);
         pool_future_cancel(future, true);
         outcomes->cancelled = pool_future_get(future, POOL_FOREVER, &(const struct pool_result *){NULL});
@@ -238,7 +249,7 @@ static void check_outcomes(const struct outcomes *outcomes)
 }
 
 /* True while there are steps left. */
-static bool strike_zygote(int signal_number, bool after, int at)
+static bool strike_zygote(int signal_number, enum moment moment, int at)
 {
     struct outcomes outcomes;
     char name[64];
@@ -247,7 +258,7 @@ static bool strike_zygote(int signal_number, bool after, int at)
     watchdog_start(name);
     if (getenv("PROCPOOL_CELLS"))
         fprintf(stderr, "%s\n", name);
-    arm(ZYGOTE, signal_number, after, at);
+    arm(ZYGOTE, signal_number, moment, at);
     int64_t start = time_now_ms();
     use_a_pool(&outcomes);
     assert_true(time_now_ms() - start < 10000 * time_scale());
@@ -265,11 +276,20 @@ static void helper_killed(void **state)
 
     (void)state;
     skip_under_thread_sanitizer();
-    while (strike_zygote(SIGKILL, false, at) && at < 1000)
+    while (strike_zygote(SIGKILL, BEFORE, at) && at < 1000)
         at++;
     printf("the helper process was killed before each of %d steps\n", at - 1);
     assert_in_range(at, 30, 1000);
-    for (at = 1; strike_zygote(SIGKILL, true, at) && at < 1000; at++)
+    for (at = 1; strike_zygote(SIGKILL, AFTER, at) && at < 1000; at++)
+        continue;
+}
+
+/* Between the fork of a worker and the word of it: that one has begun a task, and the program knows it by its own word alone. */
+static void helper_killed_late(void **state)
+{
+    (void)state;
+    skip_under_thread_sanitizer();
+    for (int at = 1; strike_zygote(SIGKILL, LATE, at) && at < 1000; at++)
         continue;
 }
 
@@ -279,7 +299,7 @@ static void helper_stopped(void **state)
 
     (void)state;
     skip_under_thread_sanitizer();
-    while (strike_zygote(SIGSTOP, at % 2 == 0, at) && at < 1000)
+    while (strike_zygote(SIGSTOP, at % 2 == 0 ? AFTER : BEFORE, at) && at < 1000)
         at += 3;
     printf("the helper process was stopped at each third of %d steps\n", at);
     assert_in_range(at, 20, 1000);
@@ -290,7 +310,7 @@ static void reaped_in_order(void **state)
     struct outcomes outcomes;
 
     (void)state;
-    arm(NOBODY, 0, false, 0);
+    arm(NOBODY, 0, BEFORE, 0);
     atomic_store(&plan->reaped, 0);
     atomic_store(&plan->early, 0);
     use_a_pool(&outcomes);
@@ -301,14 +321,14 @@ static void reaped_in_order(void **state)
 
 /* ---- the program */
 
-static bool strike_host(bool after, int at, int64_t *longest)
+static bool strike_host(enum moment moment, int at, int64_t *longest)
 {
     static struct outcomes outcomes;
     char name[64];
 
     snprintf(name, sizeof name, "the program, killed at step %d", at);
     watchdog_start(name);
-    arm(HOST, SIGKILL, after, at);
+    arm(HOST, SIGKILL, moment, at);
     pid_t pid = fork();
     if (pid == 0) {
         host = getpid();
@@ -333,7 +353,7 @@ static void program_killed(void **state)
 
     (void)state;
     skip_under_thread_sanitizer();
-    for (at = 1; strike_host(at % 2 == 0, at, &longest) && at < 1000; at++)
+    for (at = 1; strike_host(at % 2 == 0 ? AFTER : BEFORE, at, &longest) && at < 1000; at++)
         continue;
     printf("the program was killed at each of %d steps; the last process had gone %lld ms later\n", at - 1,
            (long long)longest);
@@ -345,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(reaped_in_order),
         PROCESS_TEST(helper_killed),
+        PROCESS_TEST(helper_killed_late),
         PROCESS_TEST(helper_stopped),
         PROCESS_TEST(program_killed),
     };

@@ -520,7 +520,7 @@ int pool__pidfd_open(pid_t pid)
     return -1;
 }
 
-/* Nobody is forked here: what would be killed must be a worker that the zygote has told of, or the zygote. */
+/* Nobody is forked here: what would be killed must be a worker, or the zygote. */
 int kill(pid_t pid, int signal_number)
 {
     unsigned i;
@@ -539,6 +539,23 @@ int kill(pid_t pid, int signal_number)
             return 0;
         }
     fuzz_fail(__FILE__, __LINE__, "only workers are killed");
+}
+
+/* Each worker leads its group, in the zygote's session. */
+pid_t getsid(pid_t pid)
+{
+    unsigned i;
+
+    for (i = 0; i < life_count; i++)
+        if (lives[i].pid == pid)
+            return FIRST_PID;
+    errno = ESRCH;
+    return -1;
+}
+
+pid_t getpgid(pid_t pid)
+{
+    return getsid(pid) < 0 ? -1 : pid;
 }
 
 /* ---- the zygote */
