@@ -123,8 +123,13 @@ static void each_act_alone(void **state)
         struct hostile_order order = {i, 1};
         if (is_impossible_here(&hostile_acts[i]))
             continue;
-        check_outcome(&hostile_acts[i], pool_apply(pool, task_hostile, &order, sizeof order, NULL, 0, NULL));
+        const struct pool_result *result;
+        struct pool_future *future = made(pool_apply_async(pool, task_hostile, &order, sizeof order, NULL));
+        check_outcome(&hostile_acts[i], pool_future_get(future, POOL_FOREVER, &result));
+        pid_t worker = result->worker;
+        pool_future_free(future);
         check_usable(pool);
+        end_the_hostile(worker); /* what it has left behind may write into the same pipe yet */
     }
     pool_destroy(pool);
 }
