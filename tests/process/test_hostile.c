@@ -202,6 +202,66 @@ static void a_claim_taken_back(void **state)
     }
 }
 
+/* ---- lies of two tasks of one worker that would have others' items run twice */
+
+enum { AHEAD = 5, PLACE = 100 }; /* of ground->started: the other tasks count theirs from 0 on */
+
+/* What follows in the stream seems to be its result's body. */
+static int task_swallows_results(struct pool_task *task)
+{
+    struct pool__record record;
+
+    hostile_own_result(task, &record, 100000);
+    hostile_send(&record);
+    return 0;
+}
+
+/* As if the worker were not here yet. */
+static int task_sets_the_mark_back(struct pool_task *task)
+{
+    struct pool__board *board = hostile_board(task);
+
+    pool__board_mark(board, pool__board_running(board).batch - 1, 1, POOL__MARK_NONE);
+    raise(SIGKILL);
+    return pool_fail(task, 1, "it lives");
+}
+
+static int task_starts(struct pool_task *task)
+{
+    long place;
+
+    memcpy(&place, task->arg, sizeof place);
+    atomic_fetch_add(&ground->started[PLACE + place], 1);
+    return 0;
+}
+
+/* Sent ahead to the only worker, while it is busy: one that swallows, honest ones, one that lies and dies. */
+static void no_results_and_no_mark(void **state)
+{
+    (void)state;
+    struct pool *pool = make_pool(1);
+    for (int round = 0; round < 20; round++) {
+        struct pool_future *busy, *futures[AHEAD + 2];
+        ground_make();
+        for (int i = 0; i < 20; i++) /* short ones: so that more of them are sent ahead */
+            pool_apply(pool, task_nothing, NULL, 0, NULL, 0, NULL);
+        occupy(pool, 0, &busy, 1);
+        futures[0] = made(pool_apply_async(pool, task_swallows_results, NULL, 0, NULL));
+        for (long i = 0; i < AHEAD; i++)
+            futures[1 + i] = made(pool_apply_async(pool, task_starts, &i, sizeof i, NULL));
+        futures[AHEAD + 1] = made(pool_apply_async(pool, task_sets_the_mark_back, NULL, 0, NULL));
+        gate_open(&ground->gate[0]);
+        for (size_t i = 0; i < AHEAD + 2; i++) {
+            pool_future_wait(futures[i], POOL_FOREVER);
+            pool_future_free(futures[i]);
+        }
+        release(&busy, 1);
+        for (size_t i = 0; i < AHEAD; i++)
+            assert_in_range(atomic_load(&ground->started[PLACE + i]), 0, 1);
+    }
+    pool_destroy(pool);
+}
+
 /* ---- lies that would keep the program busy */
 
 static void *stage_without_end(void *argument)
@@ -330,6 +390,7 @@ int main(void)
         PROCESS_TEST(each_act),
         PROCESS_TEST(each_act_alone),
         PROCESS_TEST(a_claim_taken_back),
+        PROCESS_TEST(no_results_and_no_mark),
         PROCESS_TEST(staged_without_end),
         PROCESS_TEST(a_flood),
         PROCESS_TEST(leave_is_taken_and_nobody_goes),
