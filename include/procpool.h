@@ -74,6 +74,9 @@
  *   - A program that closes descriptors it does not know (daemons do) closes the pool's too: the pool is POOL_BROKEN
  *     then. Make it afterwards.
  *   - Leaving a program's main without pool_destroy() ends workers and unfinished tasks at once.
+ *   - A wait for a single task, and a worker that has done one, look for up to 20 microseconds whether the other side is
+ *     that quick, before they sleep: with more than one processor, and ever more rarely where it does not pay.
+ *     PROCPOOL_SPIN in the environment of pool_create() is another number of microseconds, 0 for never.
  *
  * Declared, and not yet built: pool_options.arena_size with pool_arena_alloc(), and pool_trace(). This version refuses
  * their use, by POOL_INVALID (or NULL with EINVAL) and words; PROCPOOL_TRACE it does not look at.

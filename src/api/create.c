@@ -19,7 +19,9 @@
 #include "engine/role.h"
 #include "engine/staffing.h"
 
-#define START_TIMEOUT 60000u             /* ms, where start_timeout_ms is 0 */
+#define START_TIMEOUT 60000u /* ms, where start_timeout_ms is 0 */
+#define SPIN          20     /* us, where PROCPOOL_SPIN does not say: longer than a wake-up takes */
+#define SPIN_MOST     1000000
 #define SPARE_BOARDS  4u                 /* for lives whose end is not told yet while the next begins */
 #define FIRST_LIVES   (30000 * POOL__MS) /* the most that the first forks may take, of a very large program */
 #define LAST_LIVES    (3000 * POOL__MS)  /* the most that pool_destroy() waits for a zygote that does not answer */
@@ -62,6 +64,20 @@ static bool check_options(const struct pool_options *options, unsigned workers, 
     return true;
 }
 
+/* How long waits may spin before they sleep, ns: not where there is but one processor for both sides. */
+static uint64_t spin_budget(void)
+{
+    const char *asked = getenv("PROCPOOL_SPIN");
+    char *end;
+    long us = asked != NULL ? strtol(asked, &end, 10) : SPIN;
+
+    if (asked != NULL && (end == asked || *end != '\0' || us < 0))
+        us = SPIN;
+    if (us > SPIN_MOST)
+        us = SPIN_MOST;
+    return us > 0 && pool__cpu_affinity() > 1 ? (uint64_t)us * 1000 : 0;
+}
+
 static void name_processes(struct pool__zygote_setup *setup, const char *name)
 {
     snprintf(setup->worker.name, sizeof setup->worker.name, "%s", name != NULL ? name : "pool");
@@ -91,6 +107,7 @@ static struct pool__zygote_setup *setup_make(const struct pool_options *options,
     setup->worker.initializer_arg = options->initializer_arg;
     setup->worker.tasks_per_worker = options->tasks_per_worker;
     setup->worker.worker_memory = options->worker_memory;
+    setup->worker.spin = spin_budget();
     name_processes(setup, options->name);
     setup->board_count = (size_t)limit + SPARE_BOARDS;
     setup->lives = calloc(setup->board_count, sizeof *setup->lives);
@@ -160,6 +177,7 @@ static bool make_memory(struct pool *pool, const struct pool_options *options, u
         errno = ENOMEM;
         return false;
     }
+    pool->spin.budget = pool->setup->worker.spin;
     for (i = 0; i < limit; i++)
         pool__channel_clear(&pool->channels[i]);
     pool->scheduler.blocks = pool->setup->worker.blocks;

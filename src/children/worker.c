@@ -17,6 +17,7 @@
 #include "children/result_stream.h"
 #include "children/shared_bytes.h"
 #include "children/task.h"
+#include "data/spin.h"
 #include "data/wire.h"
 
 #define INPUT_ROOM 65536u
@@ -37,6 +38,8 @@ static struct worker {
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
     unsigned char *input;
     size_t from, to, room;
+    uint64_t taken; /* bytes read so far */
+    struct pool__spin spin;
     uint64_t started_items; /* marks so far: tasks_per_worker counts these */
     bool leaving;
     uintptr_t known_function; /* checked already */
@@ -348,6 +351,23 @@ static void shrink_input(void)
     }
 }
 
+/* Only the host's word is looked at, no system call is made; what it says about the pipe is true, or is no worry. */
+static void look_for_a_moment(void)
+{
+    uint64_t end;
+
+    if (atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken || !pool__spin_may(&self.spin))
+        return;
+    end = pool__now() + self.spin.budget;
+    do {
+        if (atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken) {
+            pool__spin_hit(&self.spin);
+            return;
+        }
+    } while (pool__now() < end);
+    pool__spin_vain(&self.spin);
+}
+
 /* Waits until `need` unread bytes are here; everything finished is flushed before a read that may block. */
 static void fill_input(size_t need)
 {
@@ -356,11 +376,13 @@ static void fill_input(size_t need)
         ssize_t got;
 
         pool__stream_flush();
+        look_for_a_moment();
         got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
         if (got <= 0)
             _exit(0);        /* the host is gone */
         pool__stream_ring(); /* there is room now */
         self.to += (size_t)got;
+        self.taken += (uint64_t)got;
     }
 }
 
@@ -472,6 +494,7 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     self.setup = birth->setup;
     self.board = birth->board;
     self.task.board = birth->board;
+    self.spin.budget = birth->setup->spin;
     self.guard.in_child = unmap_board;
     pool__fork_guard_add(&self.guard);
     pool__worker_index_set((int)birth->seat);

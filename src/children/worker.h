@@ -17,6 +17,7 @@ struct pool__worker_setup {
     unsigned tasks_per_worker;
     size_t worker_memory;
     bool blocks;                      /* several items may be claimed at once: it joins the barrier */
+    uint64_t spin;                    /* ns that a worker may look for its next task before it sleeps */
     struct pool__executable_map code; /* functions that a worker may be asked to run */
     char name[16];                    /* as ps shows it */
 };

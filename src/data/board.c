@@ -57,6 +57,7 @@ void pool__board_clear(struct pool__board *board)
     atomic_store(&board->row_shape, 0);
     atomic_store(&board->cancel, 0);
     atomic_store(&board->hurry, 0);
+    atomic_store(&board->sent, 0);
     atomic_store(&board->crashed, POOL__CRASH_NONE);
     for (entry = 0; entry < POOL__FLIGHT; entry++)
         atomic_store(&board->range[entry], 0);

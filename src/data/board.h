@@ -83,6 +83,8 @@ struct pool__board {
     /* the host's */
     _Alignas(64) _Atomic uint64_t cancel;
     _Atomic uint32_t hurry; /* somebody waits: flush after this item */
+    _Atomic uint64_t
+        sent; /* bytes that were written into the task pipe: a read of what is not read yet does not block */
     /* both */
     _Alignas(64) _Atomic uint64_t range[POOL__FLIGHT];
     /* the worker's: a crash, told when `crashed` says so; WHOLE: with its calls */

@@ -158,6 +158,16 @@ static void watch_room(struct pool *pool, struct pool__channel *channel)
         pool__retry_soon(pool);
 }
 
+/* For a worker that looks for a moment before it sleeps. */
+static void tell_sent(struct pool *pool, struct pool__channel *channel, size_t put)
+{
+    struct pool__board *board = pool->scheduler.seats[channel - pool->channels].board;
+
+    channel->sent += put;
+    if (board != NULL)
+        atomic_store_explicit(&board->sent, channel->sent, memory_order_release);
+}
+
 static size_t write_parts(struct pool *pool, struct pool__channel *channel, const struct iovec *parts, int count)
 {
     ssize_t put;
@@ -166,7 +176,7 @@ static size_t write_parts(struct pool *pool, struct pool__channel *channel, cons
         pool__note_loss(pool);
         return 0;
     }
-    channel->seen_in = pool->calls_ever;
+    channel->seen_in = pool->seen_in = pool->calls_ever; /* a sample of all, as good as the control socket */
     put = pool__write_some(channel->tasks, parts, count);
     if (put == POOL__GONE && channel->failing_since == 0)
         channel->failing_since = pool__now(); /* no memory, say: its reading end is ours too */
@@ -174,6 +184,7 @@ static size_t write_parts(struct pool *pool, struct pool__channel *channel, cons
         return 0;
     channel->failing_since = 0;
     pool->bytes_sent += (uint64_t)put;
+    tell_sent(pool, channel, (size_t)put);
     return (size_t)put;
 }
 

@@ -95,7 +95,10 @@ static bool can_send(void *host, const struct pool__seat *seat, const struct poo
 
 static void send_batch(void *host, struct pool__seat *seat, uint32_t batch, const struct pool__run *run)
 {
-    pool__channel_send_batch(host, pool__channel_of(host, seat), batch, run);
+    struct pool *pool = host;
+
+    pool->given[pool->gave++ % POOL__GIVEN] = seat;
+    pool__channel_send_batch(pool, pool__channel_of(pool, seat), batch, run);
 }
 
 static void unsend_batch(void *host, struct pool__seat *seat, uint32_t batch)

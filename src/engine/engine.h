@@ -20,12 +20,16 @@
 #include "base/poller.h"
 #include "children/zygote.h"
 #include "data/buffer.h"
+#include "data/spin.h"
 #include "engine/channel.h"
 #include "engine/scheduler.h"
 #include "engine/zygote_link.h"
 
 struct pool__waiter;
 struct pool__call;
+
+#define POOL__GIVEN 4u  /* seats whose boards a waiter looks at before it sleeps */
+#define POOL__FEW   16u /* with more items with workers than these it does not */
 
 /* Who has a board. */
 struct pool__board_use {
@@ -93,6 +97,11 @@ struct pool {
     struct pool__link waiters;
     struct pool__waiter *holder;  /* who has the role: a waiter, pool->background, or NULL */
     uint64_t holder_sleeps_until; /* a waiter that has it, and sleeps; 0: it is awake */
+    bool holder_spins;            /* a waiter that has it looks at boards, without the lock, */
+    _Atomic bool poked;           /* until this says that it is to look at all else again; set under the lock */
+    struct pool__spin spin;
+    struct pool__seat *given[POOL__GIVEN]; /* those that were sent a batch last, in turns */
+    unsigned gave, gave_then;              /* how often; and when the holder began to look */
     struct pool__waiter *background;
     bool listening, thread_started; /* set at create */
     bool thread_runs, thread_ends;

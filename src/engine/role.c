@@ -44,12 +44,21 @@ int pool__thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
 
 /* ---- telling */
 
+/* The waiter that has the role. One that is awake looks again under the lock before it sleeps. */
+static void wake_sleeper(struct pool *pool)
+{
+    if (pool->holder_spins)
+        atomic_store_explicit(&pool->poked, true, memory_order_release);
+    else if (pool->holder_sleeps_until != 0)
+        pool__poller_wake(pool->pipes);
+}
+
 static void wake_holder(struct pool *pool, const struct pool__waiter *holder)
 {
     if (holder == pool->background)
         pool__poller_wake(pool->bell);
     else
-        pool__poller_wake(pool->pipes);
+        wake_sleeper(pool);
 }
 
 static void wake_waiter(struct pool *pool, struct pool__waiter *waiter)
@@ -74,8 +83,8 @@ void pool__notify(struct pool *pool, const void *object)
 
 void pool__rouse(struct pool *pool)
 {
-    if (pool->holder_sleeps_until > pool__next_timer(pool, true))
-        pool__poller_wake(pool->pipes);
+    if (pool->holder_spins ? pool->gave != pool->gave_then : pool->holder_sleeps_until > pool__next_timer(pool, true))
+        wake_sleeper(pool);
     if (pool->loop_sleeps_until > pool__next_timer(pool, true)) {
         pool->loop_sleeps_until = 0; /* another thread has given it something to keep time for */
         pool__poller_wake(pool->pipes);
@@ -103,11 +112,103 @@ static void pass_on(struct pool *pool)
     pool__rouse(pool);
 }
 
+/* ---- looking for a moment before going to sleep: spin.h, and "sent" and "staged" in board.h */
+
+struct watch {
+    const struct pool__board *board;
+    uint64_t received;
+};
+
+/* The boards of the seats that something was sent to last, and that owe it. */
+static size_t watch_boards(const struct pool *pool, struct watch *watches)
+{
+    size_t count = 0, i;
+
+    for (i = 0; i < POOL__GIVEN; i++) {
+        const struct pool__seat *seat = pool->given[i];
+
+        if (seat == NULL || seat->board == NULL || seat->owed == 0)
+            continue;
+        watches[count].board = seat->board;
+        watches[count++].received = pool->channels[seat->index].received;
+    }
+    return count;
+}
+
+static bool is_staged(const struct watch *watch)
+{
+    return atomic_load_explicit(&watch->board->staged, memory_order_acquire) > watch->received;
+}
+
+/* Without the lock: boards stay mapped as long as the pool's waiters. False: in vain. */
+static bool look_for_a_moment(struct pool *pool, const struct watch *watches, size_t count, uint64_t end)
+{
+    size_t i;
+
+    do {
+        for (i = 0; i < count; i++)
+            if (is_staged(&watches[i]))
+                return true;
+        if (atomic_load_explicit(&pool->poked, memory_order_acquire))
+            return true;
+    } while (pool__now() < end);
+    return false;
+}
+
+/* What was seen. False: nothing. */
+static bool take_what_is_staged(struct pool *pool)
+{
+    bool taken = false;
+    size_t i;
+
+    for (i = 0; i < POOL__GIVEN; i++) {
+        struct pool__seat *seat = pool->given[i];
+
+        if (seat != NULL && seat->board != NULL)
+            taken = pool__channel_take(pool, seat, pool__channel_of(pool, seat)) || taken;
+    }
+    return taken;
+}
+
+/*
+ * Only for single results: where many are under way, they come together by the pipe. True: something has happened, and
+ * the caller looks again before it sleeps.
+ */
+static bool spin_on_boards(struct pool *pool, uint64_t end)
+{
+    struct watch watches[POOL__GIVEN];
+    bool seen, taken, poked;
+    size_t count;
+
+    if (end == 0 || pool->scheduler.owed == 0 || pool->scheduler.owed > POOL__FEW || pool->loss_noted ||
+        !pool__has_thread(pool) || (count = watch_boards(pool, watches)) == 0 || !pool__spin_may(&pool->spin))
+        return false;
+    end = pool__earlier(end, pool__next_timer(pool, true));
+    pool->holder_spins = true;
+    pool->gave_then = pool->gave;
+    atomic_store_explicit(&pool->poked, false, memory_order_relaxed);
+    pool__unlock(pool);
+    seen = look_for_a_moment(pool, watches, count, pool__earlier(end, pool__now() + pool->spin.budget));
+    pool__lock(pool);
+    pool->holder_spins = false;
+    taken = seen && take_what_is_staged(pool);
+    poked = atomic_load_explicit(&pool->poked, memory_order_relaxed);
+    if (taken || (seen && !poked)) /* or it comes by the pipe, in a moment */
+        pool__spin_hit(&pool->spin);
+    else if (!seen)
+        pool__spin_vain(&pool->spin);
+    if (taken)
+        pool__settle(pool);
+    return taken || poked;
+}
+
 static void sleep_on_pipes(struct pool *pool, uint64_t end)
 {
     struct pool__ready ready[EVENTS];
     size_t count;
 
+    if (spin_on_boards(pool, end))
+        return;
     if (pool__has_lost(pool)) {
         pool__settle(pool);
         return;
@@ -167,6 +268,7 @@ static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(
             pool->holder = self;
             sleep_on_pipes(pool, end);
         } else if (end != 0) {
+            pool__rouse(pool); /* what this thread has submitted may have a deadline */
             sleep_on_condition(pool, self, end);
         }
     }

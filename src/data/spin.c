@@ -1,0 +1,25 @@
+#include "data/spin.h"
+
+bool pool__spin_may(struct pool__spin *spin)
+{
+    if (spin->budget == 0)
+        return false;
+    if (spin->left == 0)
+        return true;
+    spin->left--;
+    return false;
+}
+
+void pool__spin_hit(struct pool__spin *spin)
+{
+    spin->pause = spin->left = 0;
+}
+
+void pool__spin_vain(struct pool__spin *spin)
+{
+    if (spin->pause == 0)
+        spin->pause = POOL__SPIN_LEAST;
+    else if (spin->pause < POOL__SPIN_MOST)
+        spin->pause *= 2;
+    spin->left = spin->pause;
+}
