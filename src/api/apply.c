@@ -162,17 +162,12 @@ static void submit(struct pool *pool, struct apply *apply)
     pool__scheduler_dispatch(&pool->scheduler, apply->future.submitted);
 }
 
-static struct apply *make(struct pool *pool, pool_function *fn, size_t size, const struct pool_job *job)
+static void describe(struct apply *apply, pool_function *fn, size_t size, const struct pool_job *job)
 {
-    struct apply *apply = (struct apply *)(void *)pool__future_make(pool, sizeof *apply, job);
-
-    if (apply == NULL)
-        return NULL;
     pool__job_init(&apply->future.job, &owner, fn, size);
     pool__job_options(&apply->future.job, job);
     apply->future.job.lone = true;
     apply->size = size;
-    return apply;
 }
 
 /* Takes over the copies where it succeeds. NULL with *code. */
@@ -191,12 +186,13 @@ static struct apply *apply_async(struct pool *pool, pool_function *fn, const str
         pool__fail(POOL_SYSTEM, "pool_apply_async: no thread for callbacks: %s", strerror(*code));
         return NULL;
     }
-    apply = make(pool, fn, size, job);
+    apply = (struct apply *)(void *)pool__future_make(pool, sizeof *apply, job);
     if (apply == NULL) {
         pool__fail(POOL_NO_MEMORY, "pool_apply_async: no memory for a task");
         *code = ENOMEM;
         return NULL;
     }
+    describe(apply, fn, size, job);
     apply->future.copies = copies->bytes;
     apply->arg = copies->bytes;
     if (job != NULL && job->shared != NULL)
@@ -256,23 +252,21 @@ static enum pool_status result_of(const struct apply *apply)
     return POOL_OK;
 }
 
-/* The argument is not copied: it is the caller's, and he waits. */
-static enum pool_status apply_and_wait(struct pool *pool, struct apply *apply)
+/*
+ * Nothing is allocated: argument and future are the caller's, and he waits. With its outcome the engine has let go of it
+ * (pool__future_over() comes in the same step), and who was in the middle of that step has ended it when the lock is had.
+ */
+static void apply_and_wait(struct pool *pool, struct apply *apply)
 {
-    enum pool_status status;
-
     submit(pool, apply);
     pool__wait(pool, &apply->future, is_done, &apply->future, POOL__NEVER);
-    status = result_of(apply);
-    pool__future_drop(&apply->future);
-    return status;
 }
 
 enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *arg, size_t size, void *out,
                             size_t out_size, const struct pool_job *job)
 {
     enum pool_status status;
-    struct apply *apply;
+    struct apply apply;
 
     if (pool != NULL && (status = check(fn, arg, size, job, "pool_apply", 0)) != POOL_OK)
         return status;
@@ -284,16 +278,21 @@ enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *ar
     status = pool__check_open(pool, "pool_apply");
     if (status == POOL_OK)
         status = wait_for_room(pool, "pool_apply", true);
-    if (status == POOL_OK && (apply = make(pool, fn, size, job)) == NULL)
-        status = pool__fail(POOL_NO_MEMORY, "pool_apply: no memory for a task");
-    if (status == POOL_OK) {
-        apply->arg = arg;
-        apply->out = out;
-        apply->out_size = out_size;
-        if (job != NULL && job->shared != NULL)
-            pool__job_share(pool, &apply->future.job, job->shared, job->shared_size);
-        status = apply_and_wait(pool, apply);
+    if (status != POOL_OK) {
+        pool__leave(pool);
+        return status;
     }
+    memset(&apply, 0, sizeof apply);
+    pool__future_begin(&apply.future, pool, job);
+    describe(&apply, fn, size, job);
+    apply.arg = arg;
+    apply.out = out;
+    apply.out_size = out_size;
+    if (job != NULL && job->shared != NULL)
+        pool__job_share(pool, &apply.future.job, job->shared, job->shared_size);
+    apply_and_wait(pool, &apply);
     pool__leave(pool);
+    status = result_of(&apply);
+    pool__result_clear(&apply.future.result, apply.future.owns_data);
     return status;
 }

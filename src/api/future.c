@@ -25,12 +25,8 @@ static void run_callback(struct pool__call *call)
     pool__unlock(pool);
 }
 
-struct pool_future *pool__future_make(struct pool *pool, size_t size, const struct pool_job *options)
+void pool__future_begin(struct pool_future *future, struct pool *pool, const struct pool_job *options)
 {
-    struct pool_future *future = calloc(1, size);
-
-    if (future == NULL)
-        return NULL;
     future->pool = pool;
     future->references = 2;
     pool__result_init(&future->result);
@@ -39,6 +35,15 @@ struct pool_future *pool__future_make(struct pool *pool, size_t size, const stru
         future->callback = options->callback;
         future->user = options->user;
     }
+}
+
+struct pool_future *pool__future_make(struct pool *pool, size_t size, const struct pool_job *options)
+{
+    struct pool_future *future = calloc(1, size);
+
+    if (future == NULL)
+        return NULL;
+    pool__future_begin(future, pool, options);
     pool__hold(pool);
     return future;
 }

@@ -35,6 +35,9 @@ struct pool_future {
  */
 struct pool_future *pool__future_make(struct pool *pool, size_t size, const struct pool_job *options);
 
+/* The same for zeroed memory of the caller's own, which stays his: he waits until the engine's reference has gone. */
+void pool__future_begin(struct pool_future *future, struct pool *pool, const struct pool_job *options);
+
 /* The result stands: waiters wake, the callback is queued. */
 void pool__future_done(struct pool_future *future);
 

@@ -14,6 +14,7 @@ static struct stream {
     struct pool__board *board;
     int tasks, results, doorbell;
     struct pool__identity tasks_identity, results_identity, doorbell_identity;
+    bool tasks_unchecked; /* an item has run since it was last looked at */
     /* staging holds [base, staged), of which [written, staged) is still to be written */
     uint64_t base, staged, written;
     uint64_t oldest;
@@ -71,13 +72,20 @@ static void write_or_die(const void *data, size_t size)
 /*
  * A task that closed our descriptors may have opened its own under the numbers: nothing is written there, and no task
  * is waited for there. What is staged, the host takes from the board. Every item leaves something to be flushed, so
- * this comes before each read that follows one.
+ * after each flush that has written the task pipe is looked at again, when the host has its results already.
  */
-static void check_pipes(void)
+static void check_results(void)
 {
-    if (!pool__identity_is(self.results, &self.results_identity) ||
-        !pool__identity_is(self.tasks, &self.tasks_identity))
+    if (!pool__identity_is(self.results, &self.results_identity))
         _exit(0);
+    self.tasks_unchecked = true;
+}
+
+void pool__stream_check_tasks(void)
+{
+    if (self.tasks_unchecked && !pool__identity_is(self.tasks, &self.tasks_identity))
+        _exit(0);
+    self.tasks_unchecked = false;
 }
 
 static void close_row(void);
@@ -86,7 +94,7 @@ void pool__stream_flush(void)
 {
     close_row();
     if (self.written < self.staged) {
-        check_pipes();
+        check_results();
         write_or_die(self.board->staging + (self.written - self.base), (size_t)(self.staged - self.written));
     }
     self.written = self.base = self.staged;
@@ -213,7 +221,7 @@ static void send_directly(const struct pool__record *record, const void *payload
     unsigned char head[POOL__RECORD_SIZE];
 
     pool__stream_flush();
-    check_pipes();
+    check_results();
     pool__record_encode(head, record);
     write_or_die(head, sizeof head);
     if (payload != NULL)

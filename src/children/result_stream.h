@@ -34,6 +34,9 @@ void pool__stream_send_plain(enum pool__record_kind kind, uint32_t batch);
 /* All that is published into the pipe. */
 void pool__stream_flush(void);
 
+/* To be called before a read of the task pipe, after a flush: is it still ours? */
+void pool__stream_check_tasks(void);
+
 /* When the first item of what is staged began; 0: nothing is. */
 uint64_t pool__stream_oldest(void);
 

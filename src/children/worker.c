@@ -354,18 +354,20 @@ static void shrink_input(void)
 /* Only the host's word is looked at, no system call is made; what it says about the pipe is true, or is no worry. */
 static void look_for_a_moment(void)
 {
+    bool seen, late;
     uint64_t end;
 
     if (atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken || !pool__spin_may(&self.spin))
         return;
     end = pool__now() + self.spin.budget;
     do {
-        if (atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken) {
-            pool__spin_hit(&self.spin);
-            return;
-        }
-    } while (pool__now() < end);
-    pool__spin_vain(&self.spin);
+        seen = atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken;
+        late = pool__now() >= end; /* what is seen too late came while another process had the processor */
+    } while (!seen && !late);
+    if (late)
+        pool__spin_vain(&self.spin);
+    else
+        pool__spin_hit(&self.spin);
 }
 
 /* Waits until `need` unread bytes are here; everything finished is flushed before a read that may block. */
@@ -376,6 +378,7 @@ static void fill_input(size_t need)
         ssize_t got;
 
         pool__stream_flush();
+        pool__stream_check_tasks();
         look_for_a_moment();
         got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
         if (got <= 0)

@@ -12,14 +12,14 @@ bool pool__spin_may(struct pool__spin *spin)
 
 void pool__spin_hit(struct pool__spin *spin)
 {
-    spin->pause = spin->left = 0;
+    spin->pause /= 2;
+    spin->left = 0;
 }
 
 void pool__spin_vain(struct pool__spin *spin)
 {
-    if (spin->pause == 0)
-        spin->pause = POOL__SPIN_LEAST;
-    else if (spin->pause < POOL__SPIN_MOST)
-        spin->pause *= 2;
+    spin->pause = spin->pause < POOL__SPIN_LEAST / 2 ? POOL__SPIN_LEAST : spin->pause * 2;
+    if (spin->pause > POOL__SPIN_MOST)
+        spin->pause = POOL__SPIN_MOST;
     spin->left = spin->pause;
 }

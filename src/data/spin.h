@@ -4,8 +4,8 @@
  * Waking up on another processor costs more than most small tasks, so to look for some microseconds pays where what is
  * waited for comes at once; where it does not, or where there is no processor to spare, it only burns time. Which of
  * the two it is, the last tries tell: one in vain leaves out the next 2, the one after that 4, and so on up to 1,024;
- * one that found something forgives them all. So who waits for long spins once, and who always waits for long spins
- * once in a thousand waits.
+ * one that found something lets the next one begin at once, and takes half of that back. So who always waits for long
+ * spins once in a thousand waits; and who now and then finds something, on a busy machine, not much more often.
  *
  * Pure: no clock, no system call. One struct for each that waits.
  */
@@ -20,7 +20,7 @@
 
 struct pool__spin {
     uint64_t budget; /* ns that one try may take; 0: there is none */
-    uint32_t pause;  /* tries left out after the last one in vain */
+    uint32_t pause;  /* tries left out after the last one in vain, less what was taken back */
     uint32_t left;   /* of these, still to be left out */
 };
 

@@ -65,7 +65,7 @@ static void wake_waiter(struct pool *pool, struct pool__waiter *waiter)
 {
     if (pool->holder == waiter)
         wake_holder(pool, waiter);
-    else
+    else if (waiter->has_slept)
         pthread_cond_signal(&waiter->wake);
 }
 
@@ -107,7 +107,8 @@ static void pass_on(struct pool *pool)
     pool->holder = NULL;
     if (!pool__list_empty(&pool->waiters)) {
         pool->holder = pool__holder(pool->waiters.next, struct pool__waiter, link);
-        pthread_cond_signal(&pool->holder->wake);
+        if (pool->holder->has_slept)
+            pthread_cond_signal(&pool->holder->wake);
     }
     pool__rouse(pool);
 }
@@ -140,7 +141,10 @@ static bool is_staged(const struct watch *watch)
     return atomic_load_explicit(&watch->board->staged, memory_order_acquire) > watch->received;
 }
 
-/* Without the lock: boards stay mapped as long as the pool's waiters. False: in vain. */
+/*
+ * Without the lock: boards stay mapped as long as the pool's waiters. False: in vain, and so is what is seen too late:
+ * another process had the processor meanwhile.
+ */
 static bool look_for_a_moment(struct pool *pool, const struct watch *watches, size_t count, uint64_t end)
 {
     size_t i;
@@ -148,7 +152,7 @@ static bool look_for_a_moment(struct pool *pool, const struct watch *watches, si
     do {
         for (i = 0; i < count; i++)
             if (is_staged(&watches[i]))
-                return true;
+                return pool__now() < end;
         if (atomic_load_explicit(&pool->poked, memory_order_acquire))
             return true;
     } while (pool__now() < end);
@@ -191,10 +195,10 @@ static bool spin_on_boards(struct pool *pool, uint64_t end)
     seen = look_for_a_moment(pool, watches, count, pool__earlier(end, pool__now() + pool->spin.budget));
     pool__lock(pool);
     pool->holder_spins = false;
-    taken = seen && take_what_is_staged(pool);
     poked = atomic_load_explicit(&pool->poked, memory_order_relaxed);
-    if (taken || (seen && !poked)) /* or it comes by the pipe, in a moment */
-        pool__spin_hit(&pool->spin);
+    taken = take_what_is_staged(pool);
+    if (seen && !poked)
+        pool__spin_hit(&pool->spin); /* it is taken, or comes by the pipe in a moment */
     else if (!seen)
         pool__spin_vain(&pool->spin);
     if (taken)
@@ -240,6 +244,9 @@ static void sleep_on_condition(struct pool *pool, struct pool__waiter *self, uin
 {
     struct timespec until = pool__timespec(end);
 
+    if (!self->has_slept)
+        pool__condition_init(&self->wake);
+    self->has_slept = true;
     if (end == POOL__NEVER)
         pthread_cond_wait(&self->wake, &pool->lock);
     else
@@ -282,8 +289,7 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
 
     if (ready(context))
         return true;
-    memset(&self, 0, sizeof self);
-    pool__condition_init(&self.wake);
+    self.has_slept = false;
     self.object = object;
     pool__list_append(&pool->waiters, &self.link);
     is_so = wait_as(pool, &self, ready, context, end);
@@ -291,7 +297,8 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
     if (pool->holder == &self)
         pass_on(pool);
     pool__poller_leave_rung(pool->pipes);
-    pthread_cond_destroy(&self.wake);
+    if (self.has_slept)
+        pthread_cond_destroy(&self.wake);
     return is_so;
 }
 

@@ -16,8 +16,9 @@
 
 struct pool__waiter {
     struct pool__link link;
-    pthread_cond_t wake;
     const void *object; /* what it waits for; NULL: anything */
+    bool has_slept;     /* on its condition, which is made when it first does */
+    pthread_cond_t wake;
 };
 
 /*

@@ -224,6 +224,7 @@ static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, str
         job->last_batch = run->count;
     batch = pool__seat_add(seat, run, now);
     scheduler->owed += run->count;
+    scheduler->latest = seat->index;
     pool__deadline_note(scheduler, seat, job, now);
     look_no_later_than(scheduler, now + (seat->owed > 1 ? POOL__LOOK_AFTER : POOL__STEAL_AFTER));
     scheduler->actions->send(scheduler->host, seat, batch, run);

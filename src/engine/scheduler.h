@@ -72,6 +72,7 @@ struct pool__scheduler {
     struct pool__link idle;  /* READY seats that owe nothing */
     struct pool__link roomy; /* READY seats that might take another batch behind what they have */
     uint64_t owed;           /* items with workers, without an outcome */
+    unsigned latest;         /* the seat that was given something last */
     uint64_t lone_ns;        /* measured time of lone items, 0: not known yet */
     uint64_t look_at;        /* soft timer: when some seat may have to be looked at; not later than that */
     uint64_t check_at;       /* hard timer: when some seat's running item may have passed its deadline */

@@ -38,20 +38,28 @@ static bool may_be_robbed(const struct pool__seat *seat, uint64_t now)
     return pool__seat_is_running(seat) || now >= pool__seat_patience_ends(seat);
 }
 
+/*
+ * Of those that are equally rich, the first. It looks no further than to where all that is owed has been seen, and
+ * begins where something was given last: so one busy worker among a thousand is found at once.
+ */
 static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t now, uint64_t *riches)
 {
     struct pool__seat *found = NULL;
-    unsigned i;
+    uint64_t unseen = scheduler->owed;
+    unsigned looked, i = scheduler->latest < scheduler->span ? scheduler->latest : 0;
 
     *riches = 0;
-    for (i = 0; i < scheduler->span; i++) {
+    for (looked = 0; unseen > 0 && looked < scheduler->span; looked++) {
         struct pool__seat *seat = &scheduler->seats[i];
         uint64_t count;
 
-        if (seat->owed > *riches && may_be_robbed(seat, now) && (count = unstarted_at(scheduler, seat)) > *riches) {
+        unseen -= seat->owed < unseen ? seat->owed : unseen;
+        if (seat->owed > 0 && seat->owed >= *riches && may_be_robbed(seat, now) && (count = unstarted_at(scheduler, seat)) > 0 &&
+            (count > *riches || (count == *riches && seat < found))) {
             *riches = count;
             found = seat;
         }
+        i = i + 1 < scheduler->span ? i + 1 : 0;
     }
     return found;
 }
