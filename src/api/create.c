@@ -90,10 +90,21 @@ static void setup_free(struct pool__zygote_setup *setup)
 {
     if (setup == NULL)
         return;
-    pool__shared_pages_unmap(setup->boards, setup->board_count * sizeof *setup->boards);
+    pool__shared_pages_unmap(setup->boards, setup->shared_size);
     pool__executable_map_free(&setup->worker.code);
-    free(setup->lives);
     free(setup);
+}
+
+/* Boards and the zygote's own table, in one mapping. */
+static bool map_shared(struct pool__zygote_setup *setup)
+{
+    setup->shared_size = setup->board_count * sizeof *setup->boards + pool__lives_size(setup->board_count);
+    setup->boards = pool__shared_pages_map(setup->shared_size);
+    if (setup->boards == NULL)
+        return false;
+    setup->lives = (struct pool__lives *)(void *)(setup->boards + setup->board_count);
+    pool__lives_begin(setup->lives, setup->board_count);
+    return true;
 }
 
 static struct pool__zygote_setup *setup_make(const struct pool_options *options, unsigned limit)
@@ -110,9 +121,7 @@ static struct pool__zygote_setup *setup_make(const struct pool_options *options,
     setup->worker.spin = spin_budget();
     name_processes(setup, options->name);
     setup->board_count = (size_t)limit + SPARE_BOARDS;
-    setup->lives = calloc(setup->board_count, sizeof *setup->lives);
-    setup->boards = setup->lives != NULL ? pool__shared_pages_map(setup->board_count * sizeof *setup->boards) : NULL;
-    if (setup->boards == NULL) {
+    if (!map_shared(setup)) {
         setup_free(setup);
         errno = ENOMEM;
         return NULL;
@@ -132,7 +141,7 @@ static void close_in_child(struct pool__fork_guard *guard)
     struct pool *pool = pool__holder(guard, struct pool, guard);
     unsigned i;
 
-    pool__shared_pages_unmap(pool->setup->boards, pool->setup->board_count * sizeof *pool->setup->boards);
+    pool__shared_pages_unmap(pool->setup->boards, pool->setup->shared_size);
     if (!pool__zygote_is_ours(&pool->zygote) || !pool__poller_is_ours(pool->pipes) || !pool__poller_is_ours(pool->bell))
         return; /* the program has closed them, and opened others */
     pool__close(&pool->zygote.control);
@@ -223,7 +232,7 @@ static int make_zygote(struct pool *pool)
     if (code == 0)
         pool__fork_guard_add(&pool->guard);
     pool__fork_unlock();
-    pool__shared_pages_keep_from_children(pool->setup->boards, pool->setup->board_count * sizeof *pool->setup->boards);
+    pool__shared_pages_keep_from_children(pool->setup->boards, pool->setup->shared_size);
     return code;
 }
 

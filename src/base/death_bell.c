@@ -37,6 +37,11 @@ bool pool__death_bell_arm(const struct pool__death_bell *bell)
     return sigprocmask(SIG_SETMASK, &death, NULL) == 0;
 }
 
+void pool__death_bell_leave(const struct pool__death_bell *bell)
+{
+    close(bell->listen);
+}
+
 #else
 
 static int ring_to = -1; /* for the handler */
@@ -76,6 +81,18 @@ bool pool__death_bell_arm(const struct pool__death_bell *bell)
     pool__signals_unblock_all();
     return true;
 }
+
+void pool__death_bell_leave(const struct pool__death_bell *bell)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGCHLD, &action, NULL);
+    close(bell->listen);
+    close(bell->ring);
+}
 #endif
 
 void pool__death_bell_close(struct pool__death_bell *bell)
@@ -88,6 +105,6 @@ void pool__death_bell_quiet(const struct pool__death_bell *bell)
 {
     char rung[512];
 
-    while (read(bell->listen, rung, sizeof rung) > 0)
+    while (read(bell->listen, rung, sizeof rung) == (ssize_t)sizeof rung)
         continue;
 }

@@ -20,6 +20,9 @@ void pool__death_bell_close(struct pool__death_bell *bell);
 /* From here on every signal is let in, save what the bell itself listens to. One bell a process. False: it is deaf. */
 bool pool__death_bell_arm(const struct pool__death_bell *bell);
 
+/* In a child of a process that has armed it: the child has none. */
+void pool__death_bell_leave(const struct pool__death_bell *bell);
+
 /* Forgets what has rung. */
 void pool__death_bell_quiet(const struct pool__death_bell *bell);
 

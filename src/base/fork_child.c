@@ -18,7 +18,7 @@ static struct pool__link guards = {&guards, &guards}; /* guarded by fork_lock */
 /* this thread forks for the pool: it holds fork_lock, or is the zygote's only one */
 static _Thread_local bool own_fork;
 
-static uint64_t last_generation;          /* counts up in each child; copied by fork */
+static _Atomic uint64_t last_generation;  /* counts up in each child; copied by fork */
 static _Atomic uint64_t plain_generation; /* where no page can be wiped */
 static _Atomic uint64_t *generation = &plain_generation;
 static bool stray;
@@ -43,7 +43,8 @@ static void after_fork_in_child(void)
 {
     struct pool__link *link;
 
-    atomic_store(generation, ++last_generation);
+    if (generation == &plain_generation)
+        atomic_store(generation, atomic_fetch_add(&last_generation, 1) + 1);
     stray = true;
     while ((link = pool__list_pop(&guards)) != NULL) {
         struct pool__fork_guard *guard = pool__holder(link, struct pool__fork_guard, link);
@@ -81,8 +82,8 @@ static void install(void)
     installing = true;
     if (last_generation == 0) {
         use_wiped_page();
-        last_generation = 1;
-        atomic_store(generation, last_generation);
+        atomic_store(&last_generation, 1);
+        atomic_store(generation, 1);
     }
     atomic_store(&install_status, pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child));
 }
@@ -106,9 +107,11 @@ uint64_t pool__process_generation(void)
 {
     uint64_t now = atomic_load(generation);
 
-    if (now == 0) { /* a child by raw clone, where no handler ran */
-        now = ++last_generation;
-        atomic_store(generation, now);
+    if (now == 0) { /* a child, which has no number until it is asked for: so it need not have the page either */
+        uint64_t next = atomic_fetch_add(&last_generation, 1) + 1;
+
+        if (atomic_compare_exchange_strong(generation, &now, next))
+            now = next;
     }
     return now;
 }
@@ -154,6 +157,18 @@ void pool__signals_unblock_all(void)
 
     sigemptyset(&none);
     pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+void pool__signals_block_requests(void)
+{
+    sigset_t requests;
+
+    sigemptyset(&requests);
+    sigaddset(&requests, SIGTERM);
+    sigaddset(&requests, SIGINT);
+    sigaddset(&requests, SIGHUP);
+    sigaddset(&requests, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &requests, NULL);
 }
 
 void pool__signals_to_default(void)

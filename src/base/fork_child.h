@@ -59,6 +59,12 @@ void pool__signals_to_default(void);
 void pool__signals_unblock_all(void);
 
 /*
+ * Blocks the signals that ask a program to end, and SIGPIPE: they do nothing here, and a child that unblocks all has
+ * them at their defaults, without those that wait here.
+ */
+void pool__signals_block_requests(void);
+
+/*
  * In a worker: has this process been forked by a task, out of the worker? A flag set by the fork handler, so that
  * asking after each task costs nothing. pool__settle_in() says: from here on, this process is itself.
  */

@@ -76,11 +76,15 @@ static void handle_crash(int number, siginfo_t *info, void *context)
         raise(number);
 }
 
-void pool__crash_record_install(struct pool__board *board, uintptr_t outermost)
+void pool__crash_record_begin(struct pool__board *board, uintptr_t outermost)
 {
     self.owner = getpid();
     self.board = board;
     self.outermost = outermost;
     atomic_store(&self.first, 0);
+}
+
+void pool__crash_record_install(void)
+{
     pool__fault_catch(recorded, sizeof recorded / sizeof recorded[0], handle_crash);
 }

@@ -13,9 +13,15 @@
 #include "data/board.h"
 
 /*
- * Sets the handlers of this process, on a stack of their own. Async-signal-safe. `outermost` is an address in the
- * frame of the function that all tasks are called from: what lies beyond is not told.
+ * Sets the handlers of this process and of those that are forked from it, on a stack of their own. They write nothing
+ * until pool__crash_record_begin(). Both are async-signal-safe.
  */
-void pool__crash_record_install(struct pool__board *board, uintptr_t outermost);
+void pool__crash_record_install(void);
+
+/*
+ * From here on this process's crash is told on `board`. `outermost` is an address in the frame of the function that
+ * all tasks are called from: what lies beyond is not told.
+ */
+void pool__crash_record_begin(struct pool__board *board, uintptr_t outermost);
 
 #endif

@@ -13,7 +13,8 @@ const char *pool__words(void)
 }
 void pool__words_forget(void)
 {
-    words[0] = '\0';
+    if (words[0] != '\0') /* else its page need not even be there */
+        words[0] = '\0';
 }
 void pool__worker_index_set(int seat)
 {

@@ -28,6 +28,9 @@
 #define BLOCK_ITEMS 64u
 #define RESULT_ROOM (POOL__RECORD_SIZE + 4096u) /* what staging has at least for an item's result */
 
+/* Its pages are there only when something was read into them; those of the heap are not disturbed. */
+static _Alignas(64) unsigned char small_input[INPUT_ROOM];
+
 /* One process, one worker. */
 static struct worker {
     struct pool__worker_birth birth;
@@ -36,7 +39,7 @@ static struct worker {
     struct pool__fork_guard guard;
     void *state;
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
-    unsigned char *input;
+    unsigned char *input; /* `small_input`, or of the heap where a frame is larger */
     size_t from, to, room;
     uint64_t taken; /* bytes read so far */
     struct pool__spin spin;
@@ -315,6 +318,14 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
 
 /* ---- the task pipe */
 
+static void forget_input(void)
+{
+    if (self.input != small_input)
+        free(self.input);
+    self.input = small_input;
+    self.room = sizeof small_input;
+}
+
 /* Room for `need` bytes from self.from on. What is unread moves to the start, whose alignment it keeps. */
 static void make_room(size_t need)
 {
@@ -328,7 +339,7 @@ static void make_room(size_t need)
         if (larger == NULL)
             pool__worker_exit(ENOMEM);
         memcpy(larger, self.input + self.from, self.to - self.from);
-        free(self.input);
+        forget_input();
         self.input = larger;
         self.room = need;
     } else {
@@ -342,12 +353,8 @@ static void make_room(size_t need)
 static void shrink_input(void)
 {
     if (self.room > INPUT_ROOM && self.from == self.to) {
-        free(self.input);
-        self.input = malloc(INPUT_ROOM);
-        self.room = INPUT_ROOM;
+        forget_input();
         self.from = self.to = 0;
-        if (self.input == NULL)
-            pool__worker_exit(ENOMEM);
     }
 }
 
@@ -503,16 +510,13 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     pool__worker_index_set((int)birth->seat);
     pool__stream_begin(birth);
     pool__exit_hook(exit_hook);
-    pool__crash_record_install(birth->board, (uintptr_t)&frame);
+    pool__crash_record_begin(birth->board, (uintptr_t)&frame);
     pool__go_first();
     if (self.setup->blocks && !pool__barrier_join())
         pool__worker_exit(ENOSYS);
     start();
     end_with_this_thread();
-    self.input = malloc(INPUT_ROOM);
-    self.room = INPUT_ROOM;
-    if (self.input == NULL)
-        pool__worker_exit(ENOMEM);
+    forget_input();
     while (!self.leaving) {
         next_frame(&frame);
         handle_frame(&frame);

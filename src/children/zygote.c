@@ -13,12 +13,23 @@
 #include "base/fork_child.h"
 #include "base/process_self.h"
 #include "base/shared_pages.h"
+#include "children/crash_record.h"
+#include "children/lives.h"
 #include "data/control.h"
 
 #define LAST_WORDS (2000 * POOL__MS) /* the most that the end waits for corpses that the kernel keeps */
 
+#define NOTICES 32u /* that are sent at once */
+
+/* A SPAWN that is not carried out yet. */
+struct birth {
+    struct pool__life *life;
+    int tasks, results;
+};
+
 static struct zygote {
     const struct pool__zygote_setup *setup;
+    struct pool__lives *lives;
     pid_t pid;
     /* a control message that has come in part; its descriptors came with its first byte */
     unsigned char message[POOL__MESSAGE_SIZE];
@@ -26,48 +37,34 @@ static struct zygote {
     int fds[POOL__FDS_MAX];
     size_t fd_count;
     bool cut;
-    /* a notice that went out in part */
-    unsigned char notice[POOL__MESSAGE_SIZE];
-    size_t notice_left;
-    bool alive_untold, anything_untold;
-    size_t wanted; /* lives in state WANTED */
+    /* not in the table, which changes while a worker that was just forked looks at its copy */
+    struct birth wanted[POOL__SPAWNS_AHEAD];
+    size_t wanted_count;
+    /* notices [from, to) of these bytes are to be sent */
+    unsigned char notices[NOTICES * POOL__MESSAGE_SIZE];
+    size_t notices_from, notices_to;
+    bool alive_untold;
 } self;
 
-/* ---- the table of lives */
+/* ---- what is to be forked */
 
-static struct pool__zygote_life *find_life(uint32_t seat, uint32_t number)
+static void drop_birth(struct birth *birth)
 {
-    size_t i;
+    size_t at = (size_t)(birth - self.wanted);
 
-    for (i = 0; i < self.setup->board_count; i++) {
-        struct pool__zygote_life *life = &self.setup->lives[i];
-
-        if (life->state != POOL__LIFE_FREE && life->seat == seat && life->life == number)
-            return life;
-    }
-    return NULL;
+    pool__close(&birth->tasks);
+    pool__close(&birth->results);
+    self.wanted_count--;
+    memmove(birth, birth + 1, (self.wanted_count - at) * sizeof *birth);
 }
 
-static struct pool__zygote_life *find_pid(pid_t pid)
+static struct birth *birth_of(const struct pool__life *life)
 {
-    size_t i;
+    size_t i = 0;
 
-    for (i = 0; i < self.setup->board_count; i++)
-        if (self.setup->lives[i].state == POOL__LIFE_RUNS && self.setup->lives[i].pid == pid)
-            return &self.setup->lives[i];
-    return NULL;
-}
-
-static void end_life(struct pool__zygote_life *life, bool failed, int ending)
-{
-    if (life->state == POOL__LIFE_WANTED)
-        self.wanted--;
-    pool__close(&life->tasks);
-    pool__close(&life->results);
-    life->state = POOL__LIFE_ENDED;
-    life->failed = failed;
-    life->ending = ending;
-    self.anything_untold = true;
+    while (self.wanted[i].life != life)
+        i++;
+    return &self.wanted[i];
 }
 
 /*
@@ -86,7 +83,7 @@ static void kill_tree(pid_t pid)
 static void kill_stranger(void *context, pid_t pid)
 {
     (void)context;
-    if (find_pid(pid) == NULL)
+    if (pool__lives_of_pid(self.lives, pid) == NULL)
         kill_tree(pid);
 }
 
@@ -103,32 +100,30 @@ static pid_t find_dead(void)
     return told < 0 ? -1 : info.si_pid;
 }
 
-/* Reaps one dead child, its group killed first. False: none is dead. */
-static bool reap_one(void)
+/* Its group is killed first: until the wait, the number is its own (rule 23). */
+static void reap_one(pid_t pid)
 {
-    struct pool__zygote_life *life;
-    pid_t pid = find_dead();
+    struct pool__life *life = pool__lives_of_pid(self.lives, pid);
     int status = 0;
 
-    if (pid <= 0)
-        return false;
-    kill_tree(pid);
+    kill(-pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    life = find_pid(pid);
     if (life != NULL)
-        end_life(life, false, status);
-    return true;
+        pool__lives_ended(self.lives, life, false, status);
 }
 
 static void reap(void)
 {
     bool any = false;
+    pid_t dead;
 
     pool__death_bell_quiet(&self.setup->bell);
-    while (reap_one())
+    while ((dead = find_dead()) > 0) {
+        reap_one(dead);
         any = true;
-    if (any)
+    }
+    if (any && dead == 0) /* there are children left: strangers may be among them */
         pool__for_each_child(kill_stranger, NULL);
 }
 
@@ -151,9 +146,9 @@ static _Noreturn void quit(void)
     struct pollfd bell;
     size_t i;
 
-    for (i = 0; i < self.setup->board_count; i++)
-        if (self.setup->lives[i].state == POOL__LIFE_RUNS)
-            kill_tree(self.setup->lives[i].pid);
+    for (i = 0; i < self.lives->count; i++)
+        if (self.lives->lives[i].state == POOL__LIFE_RUNS)
+            kill_tree(self.lives->lives[i].pid);
     memset(&bell, 0, sizeof bell);
     bell.fd = self.setup->bell.listen;
     bell.events = POLLIN;
@@ -168,19 +163,21 @@ static _Noreturn void quit(void)
 
 /* ---- forking */
 
-/* The board is the only one that a worker keeps, and the worker's own children will not have it. */
+/*
+ * The board is all that a worker keeps of the shared pages, and the worker's own children will not have it. There is
+ * no table of lives from here on.
+ */
 static struct pool__board *keep_one_board(uint32_t which)
 {
     struct pool__board *boards = self.setup->boards;
-    size_t count = self.setup->board_count;
 
     pool__shared_pages_unmap(boards, which * sizeof *boards);
-    pool__shared_pages_unmap(boards + which + 1, (count - which - 1) * sizeof *boards);
+    pool__shared_pages_unmap(boards + which + 1, self.setup->shared_size - (which + 1) * sizeof *boards);
     pool__shared_pages_keep_from_children(boards + which, sizeof *boards);
     return boards + which;
 }
 
-static _Noreturn void become_worker(const struct pool__zygote_life *life)
+static _Noreturn void become_worker(size_t which)
 {
     struct pool__worker_birth birth;
     size_t i;
@@ -190,99 +187,78 @@ static _Noreturn void become_worker(const struct pool__zygote_life *life)
     pool__die_with_parent(self.pid);
     pool__adopt_orphans();
     birth.setup = &self.setup->worker;
-    birth.seat = life->seat;
-    birth.tasks = life->tasks;
-    birth.results = life->results;
+    birth.seat = self.wanted[which].life->seat;
+    birth.tasks = self.wanted[which].tasks;
+    birth.results = self.wanted[which].results;
     birth.doorbell = self.setup->doorbell;
-    birth.board = keep_one_board(life->board);
-    for (i = 0; i < self.setup->board_count; i++) {
-        struct pool__zygote_life *other = &self.setup->lives[i];
-
-        if (other != life && other->state == POOL__LIFE_WANTED) {
-            close(other->tasks);
-            close(other->results);
+    birth.board = keep_one_board(self.wanted[which].life->board);
+    for (i = 0; i < self.wanted_count; i++) {
+        if (i != which) {
+            close(self.wanted[i].tasks);
+            close(self.wanted[i].results);
         }
     }
     close(self.setup->control);
-    close(self.setup->bell.listen);
-    if (self.setup->bell.ring >= 0)
-        close(self.setup->bell.ring);
     if (self.setup->host >= 0)
         close(self.setup->host);
+    pool__death_bell_leave(&self.setup->bell);
     pool__process_name(self.setup->worker.name);
-    pool__stdio_settle();
-    pool__signals_to_default();
     pool__signals_unblock_all();
     pool__worker_main(&birth);
 }
 
-static void fork_worker(struct pool__zygote_life *life)
-{
-    pid_t pid = pool__fork();
-
-    if (pid == 0)
-        become_worker(life);
-    if (pid < 0) {
-        end_life(life, true, errno);
-        return;
-    }
-    setpgid(pid, pid);
-    self.wanted--;
-    pool__close(&life->tasks);
-    pool__close(&life->results);
-    life->pid = pid;
-    life->state = POOL__LIFE_RUNS;
-    life->spawned_untold = true;
-    self.anything_untold = true;
-}
-
+/* The one that was asked for first. */
 static void fork_one(void)
 {
-    size_t i;
+    struct birth *birth = &self.wanted[0];
+    pid_t pid;
 
-    for (i = 0; self.wanted > 0 && i < self.setup->board_count; i++) {
-        if (self.setup->lives[i].state == POOL__LIFE_WANTED) {
-            fork_worker(&self.setup->lives[i]);
-            return;
-        }
+    if (self.wanted_count == 0)
+        return;
+    pid = pool__fork();
+    if (pid == 0)
+        become_worker(0);
+    if (pid < 0) {
+        pool__lives_ended(self.lives, birth->life, true, errno);
+    } else {
+        setpgid(pid, pid);
+        pool__lives_forked(self.lives, birth->life, pid);
     }
+    drop_birth(birth);
 }
 
 /* ---- control messages */
 
 static void spawn_asked(const struct pool__message *message)
 {
-    struct pool__zygote_life *life =
-        message->board < self.setup->board_count ? &self.setup->lives[message->board] : NULL;
+    struct pool__life *life = pool__lives_want(self.lives, message);
 
-    if (life == NULL || life->state != POOL__LIFE_FREE)
-        return; /* a board has one life at a time; the host knows that */
-    memset(life, 0, sizeof *life);
-    life->seat = message->seat;
-    life->life = message->life;
-    life->board = message->board;
-    life->state = POOL__LIFE_WANTED;
-    self.wanted++;
+    if (life == NULL)
+        return;
     if (self.fd_count == 2) {
-        life->tasks = self.fds[0];
-        life->results = self.fds[1];
+        struct birth *birth = &self.wanted[self.wanted_count++];
+
+        birth->life = life;
+        birth->tasks = self.fds[0];
+        birth->results = self.fds[1];
         self.fd_count = 0;
         return;
     }
-    life->tasks = life->results = -1;
-    end_life(life, true, EMFILE); /* the descriptors did not arrive: this process has too many */
+    pool__lives_ended(self.lives, life, true, EMFILE); /* they did not arrive: this process has too many */
 }
 
 static void kill_asked(const struct pool__message *message)
 {
-    struct pool__zygote_life *life = find_life(message->seat, message->life);
+    struct pool__life *life = pool__lives_of(self.lives, message->seat, message->life);
 
     if (life == NULL)
         return;
-    if (life->state == POOL__LIFE_WANTED)
-        end_life(life, false, SIGKILL); /* as if it had been killed at once */
-    else if (life->state == POOL__LIFE_RUNS)
+    if (life->state == POOL__LIFE_WANTED) {
+        drop_birth(birth_of(life));
+        pool__lives_ended(self.lives, life, false, SIGKILL); /* as if it had been killed at once */
+    } else if (life->state == POOL__LIFE_RUNS) {
         kill_tree(life->pid);
+    }
 }
 
 static void handle_message(void)
@@ -293,7 +269,7 @@ static void handle_message(void)
         quit();
     switch (message.kind) {
     case POOL__HELLO:
-        self.alive_untold = self.anything_untold = true;
+        self.alive_untold = true;
         break;
     case POOL__SPAWN:
         spawn_asked(&message);
@@ -314,9 +290,10 @@ static void drop_descriptors(void)
     self.cut = false;
 }
 
+/* All that is here, as far as there is room for what it asks for. */
 static void read_messages(void)
 {
-    for (;;) {
+    while (self.wanted_count < POOL__SPAWNS_AHEAD) {
         int fds[POOL__FDS_MAX];
         size_t fd_count;
         bool cut;
@@ -343,81 +320,57 @@ static void read_messages(void)
 
 /* ---- notices */
 
-/* The rest of a notice that is under way. False: not now. */
-static bool push_notice(void)
+/* The notices that are under way. False: not all of them now. */
+static bool push_notices(void)
 {
-    while (self.notice_left > 0) {
-        ssize_t put = pool__send_record(self.setup->control, self.notice + POOL__MESSAGE_SIZE - self.notice_left,
-                                        self.notice_left, NULL, 0);
+    while (self.notices_from < self.notices_to) {
+        ssize_t put = pool__send_record(self.setup->control, self.notices + self.notices_from,
+                                        self.notices_to - self.notices_from, NULL, 0);
 
         if (put < 0)
             quit();
         if (put == POOL__NOT_NOW)
             return false;
-        self.notice_left -= (size_t)put;
+        self.notices_from += (size_t)put;
         pool__ring(self.setup->doorbell);
     }
+    self.notices_from = self.notices_to = 0;
     return true;
 }
 
-static bool tell(enum pool__message_kind kind, const struct pool__zygote_life *life, uint64_t value)
+static bool next_notice(struct pool__message *notice)
 {
-    struct pool__message message;
-
-    if (!push_notice())
-        return false;
-    memset(&message, 0, sizeof message);
-    message.kind = kind;
-    message.value = value;
-    if (life != NULL) {
-        message.seat = life->seat;
-        message.life = life->life;
-        message.board = life->board;
-    }
-    pool__message_encode(self.notice, &message);
-    self.notice_left = POOL__MESSAGE_SIZE;
-    push_notice();
+    if (!self.alive_untold)
+        return pool__lives_tell(self.lives, notice);
+    self.alive_untold = false;
+    memset(notice, 0, sizeof *notice);
+    notice->kind = POOL__ALIVE;
+    notice->value = (uint64_t)self.pid << 32 | (uint64_t)(uint32_t)getppid();
     return true;
 }
 
-/* SPAWNED comes before EXITED; a life that has been told to its end makes room for the next. */
-static bool tell_life(struct pool__zygote_life *life)
+static bool must_tell(void)
 {
-    if (life->spawned_untold) {
-        if (!tell(POOL__SPAWNED, life, (uint64_t)life->pid))
-            return false;
-        life->spawned_untold = false;
-    }
-    if (life->state != POOL__LIFE_ENDED)
-        return true;
-    if (!tell(life->failed ? POOL__SPAWN_FAILED : POOL__EXITED, life, (uint64_t)(uint32_t)life->ending))
-        return false;
-    life->state = POOL__LIFE_FREE;
-    return true;
+    return self.alive_untold || pool__lives_must_tell(self.lives, self.wanted_count > 0);
 }
 
 static void tell_all(void)
 {
-    size_t i;
+    struct pool__message notice;
 
-    if (!push_notice() || !self.anything_untold)
-        return;
-    if (self.alive_untold) {
-        if (!tell(POOL__ALIVE, NULL, (uint64_t)self.pid << 32 | (uint64_t)(uint32_t)getppid()))
-            return;
-        self.alive_untold = false;
+    while (push_notices() && must_tell()) {
+        while (self.notices_to < sizeof self.notices && next_notice(&notice)) {
+            pool__message_encode(self.notices + self.notices_to, &notice);
+            self.notices_to += POOL__MESSAGE_SIZE;
+        }
     }
-    for (i = 0; i < self.setup->board_count; i++)
-        if (!tell_life(&self.setup->lives[i]))
-            return;
-    self.anything_untold = false;
 }
 
 /* ---- the loop */
 
 static void sleep_until_something(struct pollfd *fds)
 {
-    bool want_out = self.notice_left > 0 || self.anything_untold;
+    bool want_out = self.notices_from < self.notices_to;
 
     fds[0].fd = self.setup->control;
     fds[0].events = (short)(POLLIN | (want_out ? POLLOUT : 0));
@@ -426,34 +379,29 @@ static void sleep_until_something(struct pollfd *fds)
     fds[2].fd = self.setup->host;
     fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
-    if (poll(fds, 3, self.wanted > 0 ? 0 : -1) >= 0 || errno == EINTR)
+    if (poll(fds, 3, self.wanted_count > 0 ? 0 : -1) >= 0 || errno == EINTR)
         return;
     /* No memory for it: everything is looked at, now and then. That the host is dead, the socket says too. */
-    if (self.wanted == 0)
+    if (self.wanted_count == 0)
         pool__nap();
     fds[0].revents = fds[1].revents = POLLIN;
 }
 
+/* What is settled here, every worker has from this process. */
 static void settle_as_zygote(void)
 {
-    struct sigaction action;
-
     close(self.setup->host_end);
     pool__poller_close_in_child(self.setup->pipes);
     setsid(); /* ^C and ^Z are for the program (rule 19) */
     self.pid = getpid();
     pool__adopt_orphans();
     pool__signals_to_default();
-    memset(&action, 0, sizeof action);
-    sigemptyset(&action.sa_mask);
-    action.sa_handler = SIG_IGN; /* what is only meant to end a program politely ends it through the host */
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    sigaction(SIGPIPE, &action, NULL);
+    pool__crash_record_install();
+    pool__stdio_settle();
     pool__continue_by(self.setup->control); /* a stopped zygote could not end the workers of a dead host */
     if (!pool__death_bell_arm(&self.setup->bell))
-        leave(); /* deaf to deaths, it is of no use: the pool is not made */
+        leave();                    /* deaf to deaths, it is of no use: the pool is not made */
+    pool__signals_block_requests(); /* what asks a program to end ends this through the host */
     pool__process_name(self.setup->name);
 }
 
@@ -463,6 +411,7 @@ void pool__zygote_main(void *setup)
 
     memset(&self, 0, sizeof self); /* of a pool within a worker: that one's zygote left its state here */
     self.setup = setup;
+    self.lives = self.setup->lives;
     settle_as_zygote();
     for (;;) {
         sleep_until_something(fds);

@@ -14,24 +14,8 @@
 
 #include "base/death_bell.h"
 #include "base/poller.h"
+#include "children/lives.h"
 #include "children/worker.h"
-
-/* What the zygote knows of one life. */
-enum pool__life_state {
-    POOL__LIFE_FREE,
-    POOL__LIFE_WANTED, /* SPAWN came, not forked yet */
-    POOL__LIFE_RUNS,
-    POOL__LIFE_ENDED /* reaped, or never forked; to be told */
-};
-
-struct pool__zygote_life {
-    enum pool__life_state state;
-    uint32_t seat, life, board;
-    int tasks, results; /* descriptors while WANTED */
-    pid_t pid;
-    bool spawned_untold, failed, killed;
-    int ending; /* wait status, or errno where failed */
-};
 
 /* All made by the host before the fork. */
 struct pool__zygote_setup {
@@ -43,9 +27,10 @@ struct pool__zygote_setup {
     struct pool__death_bell bell;
     char name[16];
     struct pool__worker_setup worker;
-    struct pool__board *boards; /* one mapping */
+    struct pool__board *boards; /* the first part of the shared pages */
     size_t board_count;
-    struct pool__zygote_life *lives; /* board_count of them: a life has a board */
+    struct pool__lives *lives; /* the rest of them */
+    size_t shared_size;        /* of both */
 };
 
 /* `setup` is a struct pool__zygote_setup. */

@@ -23,6 +23,8 @@
 #include <stdint.h>
 
 #define POOL__MESSAGE_SIZE 32u
+/* The most SPAWNs that the host sends before it has heard of them: a KILL behind them waits for no more forks. */
+#define POOL__SPAWNS_AHEAD 16u
 
 enum pool__message_kind {
     POOL__HELLO = 0,

@@ -54,7 +54,8 @@ static int status_of(void (*act)(enum crash), enum crash crash, bool handled, bo
         pool__signals_to_default();
         setrlimit(RLIMIT_CORE, &limit);
         if (handled)
-            pool__crash_record_install(board, (uintptr_t)&here);
+            pool__crash_record_install();
+            pool__crash_record_begin(board, (uintptr_t)&here);
         act(crash);
         _exit(77);
     }
