@@ -161,7 +161,7 @@ static void init_plain(struct pool *pool)
     pool->guard.in_child = close_in_child;
     pool->destroy = destroy;
     pool->take_role_at = pool->thread_sleeps_until = pool->retry_at = POOL__NEVER;
-    pool->oom_kills = pool__oom_kills("");
+    pool->oom_kills = pool__oom_kills("", &pool->oom_file);
     pthread_mutex_init(&pool->lock, NULL);
     pool__condition_init(&pool->quiet);
     pool__condition_init(&pool->call_done);
@@ -173,8 +173,6 @@ static void init_plain(struct pool *pool)
 
 static bool make_memory(struct pool *pool, const struct pool_options *options, unsigned limit)
 {
-    unsigned i;
-
     pool->flags = options->flags;
     pool->queue_limit = options->queue_limit;
     pool->setup = setup_make(options, limit);
@@ -187,8 +185,6 @@ static bool make_memory(struct pool *pool, const struct pool_options *options, u
         return false;
     }
     pool->spin.budget = pool->setup->worker.spin;
-    for (i = 0; i < limit; i++)
-        pool__channel_clear(&pool->channels[i]);
     pool->scheduler.blocks = pool->setup->worker.blocks;
     pool->scheduler.tasks_per_worker = options->tasks_per_worker;
     pool->scheduler.start_timeout =
@@ -208,12 +204,9 @@ static bool make_pipes_poller(struct pool *pool)
 
 static bool listen_to_zygote(struct pool *pool)
 {
-    struct pool__poller *listener;
-
     if (pool__has_thread(pool) && (pool->bell = pool__poller_open()) == NULL)
         return false;
-    listener = pool->bell != NULL ? pool->bell : pool->pipes;
-    pool->listening = pool__poller_add(listener, pool->zygote.control, 0, POOL__POLL_READ);
+    pool->listening = pool__listen(pool);
     return pool->listening;
 }
 
@@ -223,10 +216,13 @@ static bool listen_to_zygote(struct pool *pool)
  */
 static int make_zygote(struct pool *pool)
 {
+    unsigned i;
     int code;
 
     pool__fork_lock();
     code = make_pipes_poller(pool) ? pool__zygote_start(&pool->zygote, pool->setup) : errno;
+    for (i = 0; i < pool->scheduler.limit; i++) /* written after the fork only, which so has not to copy it */
+        pool__channel_clear(&pool->channels[i]);
     if (code == 0 && !listen_to_zygote(pool))
         code = errno;
     if (code == 0)
@@ -378,9 +374,7 @@ static int start_thread(struct pool *pool)
 
     if (code == 0)
         return 0;
-    pool__poller_remove(pool->bell, pool->zygote.control);
     pool->flags |= POOL_NO_THREAD;
-    pool->listening = pool__poller_add(pool->pipes, pool->zygote.control, 0, POOL__POLL_READ);
     return code;
 }
 

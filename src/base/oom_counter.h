@@ -10,8 +10,9 @@
 
 /*
  * -1: the group has no such counter, or cannot be seen. `root` stands before every path ("" for the system's own;
- * tests make up a tree).
+ * tests make up a tree). Where `path` is not NULL, *path is the file that was read last, malloc'ed, or NULL: so the
+ * group need not be looked for each time, and stays the same.
  */
-int64_t pool__oom_kills(const char *root);
+int64_t pool__oom_kills(const char *root, char **path);
 
 #endif

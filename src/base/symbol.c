@@ -17,7 +17,8 @@
 
 #define TABLE_MAX  (16u << 20) /* bytes of a symbol table: one that is larger takes too long to read */
 #define HEADER_MAX 4096u       /* program or section headers */
-#define AT_ONCE    256u        /* symbols that are read at once */
+#define AT_ONCE    1024u       /* symbols that are read at once */
+#define WINDOW     4096u       /* bytes of the file that small reads are served from */
 
 /* What is looked for in one mapping of one file. */
 struct search {
@@ -33,11 +34,30 @@ struct search {
     } * finds;
     int fd;
     ElfW(Ehdr) header;
+    uint64_t window_at; /* the place in the file of `window`, which has this much of it */
+    size_t window_size;
+    unsigned char window[WINDOW];
 };
 
 static bool read_at(int fd, void *into, size_t size, uint64_t offset)
 {
     return offset <= INT64_MAX && pread(fd, into, size, (off_t)offset) == (ssize_t)size;
+}
+
+/* Headers stand in rows: one call of the system brings many. */
+static bool read_small(struct search *search, void *into, size_t size, uint64_t offset)
+{
+    ssize_t got;
+
+    if (offset < search->window_at || offset - search->window_at + size > search->window_size) {
+        got = offset <= INT64_MAX ? pread(search->fd, search->window, WINDOW, (off_t)offset) : -1;
+        search->window_at = offset;
+        search->window_size = got > 0 ? (size_t)got : 0;
+        if (size > search->window_size)
+            return false;
+    }
+    memcpy(into, search->window + (offset - search->window_at), size);
+    return true;
 }
 
 /* ------------------------------------------------------------------ symbol tables */
@@ -87,10 +107,10 @@ static void read_table(struct search *search, const ElfW(Shdr) * table, uint64_t
     free(symbols);
 }
 
-static bool read_section(const struct search *search, unsigned index, ElfW(Shdr) * section)
+static bool read_section(struct search *search, unsigned index, ElfW(Shdr) * section)
 {
     return index < search->header.e_shnum &&
-           read_at(search->fd, section, sizeof *section, search->header.e_shoff + index * sizeof *section);
+           read_small(search, section, sizeof *section, search->header.e_shoff + index * sizeof *section);
 }
 
 /* False: the file has no table of this type. */
@@ -132,20 +152,21 @@ static bool read_header(struct search *search)
 {
     const ElfW(Ehdr) *header = &search->header;
 
-    return read_at(search->fd, &search->header, sizeof search->header, 0) &&
+    search->window_size = 0;
+    return read_small(search, &search->header, sizeof search->header, 0) &&
            memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
            header->e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) &&
            header->e_phentsize == sizeof(ElfW(Phdr)) && header->e_phnum < HEADER_MAX;
 }
 
 /* From the place in the file to the place in memory that the file was made for; false: the file loads no such byte. */
-static bool place_of(const struct search *search, uint64_t in_file, uint64_t *place)
+static bool place_of(struct search *search, uint64_t in_file, uint64_t *place)
 {
     ElfW(Phdr) part;
     unsigned i;
 
     for (i = 0; i < search->header.e_phnum; i++) {
-        if (!read_at(search->fd, &part, sizeof part, search->header.e_phoff + i * sizeof part))
+        if (!read_small(search, &part, sizeof part, search->header.e_phoff + i * sizeof part))
             return false;
         if (part.p_type == PT_LOAD && in_file >= part.p_offset && in_file - part.p_offset < part.p_filesz) {
             *place = in_file - part.p_offset + part.p_vaddr;
@@ -191,19 +212,21 @@ static void open_and_search(struct search *search, const char *path)
 
 /* ------------------------------------------------------------------ mappings */
 
-/* A line of /proc/self/maps: "55d0c0a00000-55d0c0a21000 r-xp 00001000 fe:00 1234    /usr/bin/reader". */
-static void search_mapping(struct search *search, char *line)
+/*
+ * A line of /proc/self/maps: "55d0c0a00000-55d0c0a21000 r-xp 00001000 fe:00 1234    /usr/bin/reader". How many of the
+ * addresses lie in it.
+ */
+static size_t search_mapping(struct search *search, char *line)
 {
     unsigned long long from, to, offset;
     char permissions[8];
     int path = 0;
-    bool any = false;
-    size_t i;
+    size_t i, here = 0;
 
     line[strcspn(line, "\n")] = '\0';
     if (sscanf(line, "%llx-%llx %7s %llx %*s %*s %n", &from, &to, permissions, &offset, &path) != 4 || path == 0 ||
         line[path] == '\0' || permissions[2] != 'x')
-        return;
+        return 0;
     for (i = 0; i < search->count; i++) {
         struct pool__symbol *symbol = &search->symbols[i];
         uintptr_t address = search->addresses[i];
@@ -211,24 +234,26 @@ static void search_mapping(struct search *search, char *line)
         memset(&search->finds[i], 0, sizeof search->finds[i]);
         if (address < from || address >= to)
             continue;
-        search->finds[i].wanted = any = true;
+        search->finds[i].wanted = true;
+        here++;
         symbol->offset = address - from + offset;
         snprintf(symbol->object, sizeof symbol->object, "%s", line + path);
     }
-    if (any)
+    if (here > 0)
         open_and_search(search, line + path);
+    return here;
 }
 
 static void search_all(struct search *search)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     char *line = NULL;
-    size_t room = 0;
+    size_t room = 0, left = search->count;
 
     if (maps == NULL)
         return;
-    while (getline(&line, &room, maps) > 0)
-        search_mapping(search, line);
+    while (left > 0 && getline(&line, &room, maps) > 0)
+        left -= search_mapping(search, line);
     free(line);
     fclose(maps);
 }

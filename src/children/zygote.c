@@ -19,7 +19,8 @@
 
 #define LAST_WORDS (2000 * POOL__MS) /* the most that the end waits for corpses that the kernel keeps */
 
-#define NOTICES 32u /* that are sent at once */
+#define LOOK_APART (10 * POOL__MS) /* between two looks for what the dead have left behind */
+#define NOTICES    32u             /* that are sent at once */
 
 /* A SPAWN that is not carried out yet. */
 struct birth {
@@ -44,6 +45,7 @@ static struct zygote {
     unsigned char notices[NOTICES * POOL__MESSAGE_SIZE];
     size_t notices_from, notices_to;
     bool alive_untold;
+    uint64_t looked_at, look_at; /* for strangers: last, and when next */
 } self;
 
 /* ---- what is to be forked */
@@ -113,18 +115,31 @@ static void reap_one(pid_t pid)
         pool__lives_ended(self.lives, life, false, status);
 }
 
-static void reap(void)
+/* False: there is no child left, so no stranger either. */
+static bool reap(void)
 {
-    bool any = false;
     pid_t dead;
 
     pool__death_bell_quiet(&self.setup->bell);
-    while ((dead = find_dead()) > 0) {
+    while ((dead = find_dead()) > 0)
         reap_one(dead);
-        any = true;
-    }
-    if (any && dead == 0) /* there are children left: strangers may be among them */
-        pool__for_each_child(kill_stranger, NULL);
+    return dead == 0;
+}
+
+static void look_for_strangers(void)
+{
+    pool__for_each_child(kill_stranger, NULL);
+    self.looked_at = pool__now();
+    self.look_at = POOL__NEVER;
+}
+
+/* At once, but where many die in a row not after each: the system's list of children is as long as there are workers. */
+static void plan_look(void)
+{
+    if (pool__now() - self.looked_at >= LOOK_APART)
+        look_for_strangers();
+    else
+        self.look_at = self.looked_at + LOOK_APART;
 }
 
 /*
@@ -153,9 +168,9 @@ static _Noreturn void quit(void)
     bell.fd = self.setup->bell.listen;
     bell.events = POLLIN;
     for (;;) {
-        reap();
-        if (find_dead() < 0 || pool__now() >= end)
+        if (!reap() || pool__now() >= end)
             leave();
+        look_for_strangers();
         if (poll(&bell, 1, pool__ms_until(end)) < 0)
             pool__nap();
     }
@@ -379,7 +394,7 @@ static void sleep_until_something(struct pollfd *fds)
     fds[2].fd = self.setup->host;
     fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
-    if (poll(fds, 3, self.wanted_count > 0 ? 0 : -1) >= 0 || errno == EINTR)
+    if (poll(fds, 3, self.wanted_count > 0 ? 0 : pool__ms_until(self.look_at)) >= 0 || errno == EINTR)
         return;
     /* No memory for it: everything is looked at, now and then. That the host is dead, the socket says too. */
     if (self.wanted_count == 0)
@@ -412,13 +427,16 @@ void pool__zygote_main(void *setup)
     memset(&self, 0, sizeof self); /* of a pool within a worker: that one's zygote left its state here */
     self.setup = setup;
     self.lives = self.setup->lives;
+    self.look_at = POOL__NEVER;
     settle_as_zygote();
     for (;;) {
         sleep_until_something(fds);
         if (fds[2].revents != 0)
             quit();
-        if (fds[1].revents != 0)
-            reap();
+        if (fds[1].revents != 0 && reap())
+            plan_look();
+        if (self.look_at != POOL__NEVER && pool__now() >= self.look_at)
+            look_for_strangers();
         if (fds[0].revents != 0)
             read_messages();
         fork_one();

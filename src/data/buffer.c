@@ -5,7 +5,7 @@
 
 bool pool__bytes_reserve(struct pool__bytes *bytes, size_t more)
 {
-    size_t held = pool__bytes_held(bytes), room = bytes->room > 0 ? bytes->room : 256;
+    size_t held = pool__bytes_held(bytes), room = bytes->room > 0 ? bytes->room : more > 256 ? more : 256;
     unsigned char *data;
 
     if (bytes->room - bytes->to >= more)

@@ -25,6 +25,15 @@ struct calls {
     bool full; /* there may have been more */
 };
 
+/* The task functions of a program are few; where they are not, the later ones are looked for each time. */
+#define NAMES_MOST 16u
+
+struct pool__name {
+    struct pool__name *next;
+    uintptr_t function;
+    struct pool__symbol symbol;
+};
+
 struct text {
     char *bytes; /* POOL__CRASH_ROOM of them */
     size_t size;
@@ -192,6 +201,56 @@ static void add_calls(struct text *text, const struct calls *calls)
         add(text, 0, "\n  ...");
 }
 
+/* ---- names that are known */
+
+static const struct pool__symbol *known_name(struct pool__name **names, uintptr_t function)
+{
+    const struct pool__name *name = names != NULL ? *names : NULL;
+
+    while (name != NULL && name->function != function)
+        name = name->next;
+    return name != NULL ? &name->symbol : NULL;
+}
+
+static void keep_name(struct pool__name **names, uintptr_t function, const struct pool__symbol *symbol)
+{
+    struct pool__name **end = names, *name;
+    unsigned count = 0;
+
+    if (names == NULL || known_name(names, function) != NULL)
+        return;
+    for (; *end != NULL; end = &(*end)->next)
+        count++;
+    name = count < NAMES_MOST ? calloc(1, sizeof *name) : NULL;
+    if (name == NULL)
+        return;
+    name->function = function;
+    name->symbol = *symbol;
+    *end = name;
+}
+
+void pool__names_free(struct pool__name *names)
+{
+    while (names != NULL) {
+        struct pool__name *next = names->next;
+
+        free(names);
+        names = next;
+    }
+}
+
+static void find_names(struct calls *calls, struct pool__name **names)
+{
+    const struct pool__symbol *known = known_name(names, calls->at[0]);
+
+    if (known != NULL && calls->count == 1) {
+        calls->symbols[0] = *known;
+        return;
+    }
+    pool__symbols_find(calls->at, calls->count, calls->symbols);
+    keep_name(names, calls->at[0], &calls->symbols[0]);
+}
+
 static void find_calls(struct calls *calls, const struct pool__crash_scene *scene)
 {
     const struct pool__crash *crash = scene->crash;
@@ -204,7 +263,7 @@ static void find_calls(struct calls *calls, const struct pool__crash_scene *scen
     calls->full = i == POOL__CRASH_CALLS;
     if (i == 0 && crash != NULL && crash->counter != 0)
         calls->at[calls->count++] = (uintptr_t)crash->counter;
-    pool__symbols_find(calls->at, calls->count, calls->symbols);
+    find_names(calls, scene->names);
 }
 
 char *pool__crash_words(const struct pool__crash_scene *scene)
@@ -228,7 +287,7 @@ char *pool__crash_words(const struct pool__crash_scene *scene)
     return text.bytes;
 }
 
-char *pool__death_words(const struct pool *pool, const struct pool__seat *seat, int status, bool starting)
+char *pool__death_words(struct pool *pool, const struct pool__seat *seat, int status, bool starting)
 {
     struct pool__crash_scene scene;
     struct pool__crash crash;
@@ -244,6 +303,8 @@ char *pool__death_words(const struct pool *pool, const struct pool__seat *seat, 
     scene.worker = seat->pid;
     scene.crash = pool__board_crash(seat->board, &crash) ? &crash : NULL;
     scene.reason = seat->reason;
-    scene.out_of_memory = WTERMSIG(status) == SIGKILL && pool__oom_kills("") > pool->oom_kills;
+    scene.out_of_memory = WTERMSIG(status) == SIGKILL && seat->reason == POOL__KILL_NONE &&
+                          pool__oom_kills("", &pool->oom_file) > pool->oom_kills;
+    scene.names = &pool->names;
     return pool__crash_words(&scene);
 }

@@ -24,7 +24,11 @@ struct pool__crash_scene {
     uintptr_t function;              /* that one; 0: unknown */
     enum pool__kill_reason reason;   /* why the pool killed it, where it did */
     bool out_of_memory;              /* the system's killer has been at work here */
+    struct pool__name **names;       /* of functions that were asked for before, and this one's; or NULL */
 };
+
+/* Names are looked for in files, so what is found is kept: a list of a few, the caller's to free. */
+void pool__names_free(struct pool__name *names);
 
 /* Malloc'ed. NULL: there is nothing to say, or no memory. */
 char *pool__crash_words(const struct pool__crash_scene *scene);
@@ -33,6 +37,6 @@ char *pool__crash_words(const struct pool__crash_scene *scene);
  * The same of a worker that is dead, where it was running an item whose outcome is owed, or, where `starting`, its
  * initializer. Under the pool's lock, before its items are judged.
  */
-char *pool__death_words(const struct pool *pool, const struct pool__seat *seat, int status, bool starting);
+char *pool__death_words(struct pool *pool, const struct pool__seat *seat, int status, bool starting);
 
 #endif

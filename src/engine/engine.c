@@ -66,12 +66,12 @@ void pool__let_go(struct pool *pool)
     pthread_cond_destroy(&pool->call_done);
     free(pool->broken_words);
     free(pool->last_failure.words);
+    pool__names_free(pool->names);
+    free(pool->oom_file);
     free(pool);
 }
 
-/* ---- tags: {seat + 1, life}; 0 is the control socket */
-
-#define CONTROL_TAG UINT64_C(0)
+/* ---- tags: {seat + 1, life} */
 
 static uint64_t tag_of(const struct pool__seat *seat)
 {
@@ -224,7 +224,7 @@ void pool__handle_ready(struct pool *pool, const struct pool__ready *ready, size
     for (i = 0; i < count; i++) {
         struct pool__seat *seat;
 
-        if (ready[i].tag == CONTROL_TAG) {
+        if (ready[i].tag == POOL__CONTROL_TAG) {
             pool__read_notices(pool);
             continue;
         }

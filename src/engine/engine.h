@@ -85,6 +85,8 @@ struct pool {
         char *words;
     } last_failure;
     int64_t oom_kills;           /* the out-of-memory killer's counter when the pool was made */
+    char *oom_file;              /* where that stands */
+    struct pool__name *names;    /* of functions in which workers have died: see crash_words.c */
     unsigned references;         /* the user's handle, futures, iterators */
     unsigned calls;              /* calls in progress that use the handle */
     pthread_cond_t quiet;        /* calls has become 0 */
@@ -182,6 +184,10 @@ void pool__end_by_terminate(struct pool *pool);
 void pool__end_if_idle(struct pool *pool); /* after close: is everything done that can come? */
 void pool__break(struct pool *pool, int code, const char *words);
 void pool__zygote_gone(struct pool *pool); /* and every life with it */
+
+/* The control socket joins the pollers. False with errno. */
+#define POOL__CONTROL_TAG UINT64_C(0) /* all others are a seat's */
+bool pool__listen(struct pool *pool);
 
 /* ---- the zygote's word (notices.c) */
 

@@ -21,8 +21,6 @@ static void life_over(struct pool *pool, struct pool__seat *seat, const struct p
     uint64_t now = pool__now();
     size_t board = (size_t)(seat->board - pool->setup->boards);
 
-    if (death->known)
-        pool__channel_drain(pool, seat, channel); /* a drained result wins over whatever else is said of the item */
     end.announced = channel->announced;
     pool__scheduler_gone(&pool->scheduler, seat, &end, now);
     pool__channel_close(pool, channel);
@@ -78,6 +76,7 @@ static void exited(struct pool *pool, struct pool__seat *seat, int status)
     struct pool__death death = {.known = true, .status = status};
     char *words;
 
+    /* a drained result wins over whatever else is said of the item */
     pool__channel_drain(pool, seat, pool__channel_of(pool, seat));
     death.words = words = pool__death_words(pool, seat, status, is_bad_start(pool, seat));
     note_bad_start(pool, seat, status, words);
@@ -104,12 +103,11 @@ static void handle_notice(struct pool *pool, const struct pool__message *notice)
             abandoned_life_over(pool, notice->seat, notice->life);
         return;
     }
-    if (pool->creating)
-        pool__notify(pool, pool); /* pool_create() waits for each */
     switch (notice->kind) {
     case POOL__SPAWNED:
         seat->pid = (pid_t)notice->value;
         seat->spawned = true;
+        pool->restaff = pool->restaff || pool->scheduler.held_back;
         pool__channel_handed_over(pool__channel_of(pool, seat));
         break;
     case POOL__EXITED:
@@ -152,16 +150,31 @@ static void kill_orphans(struct pool *pool)
             pool__kill_orphan(pool, &pool->scheduler.seats[i]);
 }
 
+/*
+ * Both sets have the control socket: a waiter that has the role hears of a death itself, without the background thread,
+ * which hears of it all the same (rule 28). The set that joined last is woken first.
+ */
+bool pool__listen(struct pool *pool)
+{
+    if (pool->bell != NULL && !pool__poller_add(pool->bell, pool->zygote.control, POOL__CONTROL_TAG, POOL__POLL_READ))
+        return false;
+    return pool__poller_add(pool->pipes, pool->zygote.control, POOL__CONTROL_TAG, POOL__POLL_READ);
+}
+
+static void stop_listening(struct pool *pool)
+{
+    pool__poller_remove(pool->pipes, pool->zygote.control);
+    if (pool->bell != NULL)
+        pool__poller_remove(pool->bell, pool->zygote.control);
+}
+
 void pool__zygote_gone(struct pool *pool)
 {
     struct pool__death death = {.known = false};
     bool expected = pool->zygote.quitting;
     unsigned i;
 
-    if (pool__has_thread(pool))
-        pool__poller_remove(pool->bell, pool->zygote.control);
-    else
-        pool__poller_remove(pool->pipes, pool->zygote.control);
+    stop_listening(pool);
     if (!expected)
         kill_orphans(pool);
     pool__zygote_bury(&pool->zygote);
@@ -179,6 +192,8 @@ void pool__read_notices(struct pool *pool)
 
     while ((got = pool__zygote_next_notice(&pool->zygote, &notice)) > 0)
         handle_notice(pool, &notice);
+    if (pool->creating)
+        pool__notify(pool, pool);
     if (got < 0 && pool->zygote.control >= 0)
         pool__zygote_gone(pool);
 }

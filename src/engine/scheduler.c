@@ -19,14 +19,10 @@
 bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,
                           unsigned limit)
 {
-    unsigned i;
-
     memset(scheduler, 0, sizeof *scheduler);
     scheduler->seats = calloc(limit, sizeof *scheduler->seats);
     if (scheduler->seats == NULL)
         return false;
-    for (i = 0; i < limit; i++)
-        scheduler->seats[i].index = i;
     scheduler->actions = actions;
     scheduler->host = host;
     scheduler->limit = scheduler->span = limit;

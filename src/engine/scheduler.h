@@ -79,9 +79,11 @@ struct pool__scheduler {
     uint64_t finished, failed, crashed, expired, cancelled, retried, stolen, run_ns; /* statistics, ever */
 
     /* staffing.c */
-    unsigned size;     /* workers wanted, on seats [0, size) */
-    unsigned alive;    /* seats not EMPTY */
-    unsigned starting; /* of these, STARTING */
+    unsigned size;      /* workers wanted, on seats [0, size) */
+    unsigned unspawned; /* seats whose spawn was asked for, and of which the zygote has said nothing */
+    bool held_back;     /* some seat's spawn waits for others to be told */
+    unsigned alive;     /* seats not EMPTY */
+    unsigned starting;  /* of these, STARTING */
     unsigned tasks_per_worker;
     uint64_t start_timeout, stop_timeout; /* ns */
     bool ending;                          /* no more work will come: idle workers are stopped */

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "data/control.h"
 
 #define BRAKE_FIRST  (10 * POOL__MS)
 #define BRAKE_MOST   (1000 * POOL__MS)
@@ -82,6 +83,10 @@ static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
         staff_no_later_than(scheduler, scheduler->next_spawn);
         return;
     }
+    if (scheduler->unspawned >= POOL__SPAWNS_AHEAD) {
+        scheduler->held_back = true;
+        return;
+    }
     enter(scheduler, seat, POOL__SEAT_STARTING, now);
     pool__seat_begin(seat, scheduler->tasks_per_worker, now);
     if (!scheduler->actions->spawn(scheduler->host, seat)) {
@@ -90,6 +95,7 @@ static void start(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
         return;
     }
     scheduler->alive++;
+    scheduler->unspawned += !seat->spawned;
     scheduler->started++;
     scheduler->next_spawn = now + brake(scheduler->bad_starts);
     staff_no_later_than(scheduler, now + PROD);
@@ -187,6 +193,15 @@ static void adjust_seat(struct pool__scheduler *scheduler, struct pool__seat *se
     }
 }
 
+static unsigned count_unspawned(const struct pool__scheduler *scheduler)
+{
+    unsigned count = 0, i;
+
+    for (i = 0; i < scheduler->span; i++)
+        count += scheduler->seats[i].state != POOL__SEAT_EMPTY && !scheduler->seats[i].spawned;
+    return count;
+}
+
 /* Items that others may still take over: more are owed than run. One that its worker does not begin may be stolen. */
 static bool is_work_to_share(const struct pool__scheduler *scheduler)
 {
@@ -208,8 +223,12 @@ void pool__staffing_adjust(struct pool__scheduler *scheduler, uint64_t now)
         scheduler->span--;
     scheduler->work_to_share = is_work_to_share(scheduler);
     scheduler->staff_at = POOL__NEVER;
-    for (i = 0; i < scheduler->span; i++)
+    scheduler->unspawned = count_unspawned(scheduler);
+    scheduler->held_back = false;
+    for (i = 0; i < scheduler->span; i++) {
+        scheduler->seats[i].index = i; /* here, so that seats that are never used are never touched */
         adjust_seat(scheduler, &scheduler->seats[i], now);
+    }
 }
 
 void pool__staffing_resize(struct pool__scheduler *scheduler, unsigned size, uint64_t now)

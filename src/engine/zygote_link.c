@@ -69,20 +69,25 @@ bool pool__zygote_quit(struct pool__zygote_link *link)
 
 int pool__zygote_next_notice(struct pool__zygote_link *link, struct pool__message *notice)
 {
-    while (link->control >= 0) {
-        ssize_t got = pool__read_some(link->control, link->notice + link->have, POOL__MESSAGE_SIZE - link->have);
+    if (link->control < 0)
+        return -1;
+    if (link->have - link->taken < POOL__MESSAGE_SIZE) {
+        ssize_t got;
 
+        memmove(link->notices, link->notices + link->taken, link->have - link->taken);
+        link->have -= link->taken;
+        link->taken = 0;
+        got = pool__read_some(link->control, link->notices + link->have, sizeof link->notices - link->have);
         if (got == POOL__NOT_NOW)
             return 0;
         if (got < 0)
             return -1;
         link->have += (size_t)got;
         if (link->have < POOL__MESSAGE_SIZE)
-            continue;
-        link->have = 0;
-        return pool__message_decode(link->notice, notice) ? 1 : -1;
+            return pool__zygote_next_notice(link, notice);
     }
-    return -1;
+    link->taken += POOL__MESSAGE_SIZE;
+    return pool__message_decode(link->notices + link->taken - POOL__MESSAGE_SIZE, notice) ? 1 : -1;
 }
 
 /* Waits for the first answer. */

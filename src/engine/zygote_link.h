@@ -18,8 +18,8 @@ struct pool__zygote_link {
     pid_t pid;
     bool our_child; /* the host is PID 1 or a subreaper: then the zygote is its child after all (rule 26) */
     bool quitting;  /* it was told to quit: its end is no failure */
-    unsigned char notice[POOL__MESSAGE_SIZE]; /* one that has come in part */
-    size_t have;
+    unsigned char notices[16 * POOL__MESSAGE_SIZE]; /* of what was read, [taken, have) is still to be told */
+    size_t taken, have;
     unsigned char request[POOL__MESSAGE_SIZE]; /* one that went out in part */
     size_t request_left;
 };

@@ -53,9 +53,10 @@ static int status_of(void (*act)(enum crash), enum crash crash, bool handled, bo
     if (child == 0) {
         pool__signals_to_default();
         setrlimit(RLIMIT_CORE, &limit);
-        if (handled)
+        if (handled) {
             pool__crash_record_install();
             pool__crash_record_begin(board, (uintptr_t)&here);
+        }
         act(crash);
         _exit(77);
     }

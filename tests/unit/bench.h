@@ -11,7 +11,7 @@
 #include "engine/scheduler.h"
 #include "engine/staffing.h"
 
-#define BENCH_SEATS 4u
+#define BENCH_SEATS 24u
 #define BENCH_ITEMS 1024u
 #define BENCH_SENDS 4096u
 
@@ -30,7 +30,7 @@ struct bench {
     unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS], unsends[BENCH_SEATS];
     unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS], prods, barriers;
     void (*on_read)(struct bench *bench, unsigned seat); /* what a read finds */
-    bool full[BENCH_SEATS], refuses, spare_board;
+    bool full[BENCH_SEATS], refuses, spare_board, untold; /* untold: what is spawned is not told of */
     uint64_t now;
 };
 
@@ -152,7 +152,7 @@ static inline bool bench_spawn(void *host, struct pool__seat *seat)
     if (bench->refuses)
         return false;
     bench->spawns[seat->index]++;
-    seat->spawned = true;
+    seat->spawned = !bench->untold;
     seat->life++;
     seat->board = &bench->boards[seat->index];
     pool__board_clear(seat->board);

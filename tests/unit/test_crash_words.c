@@ -381,6 +381,51 @@ static void words_have_an_end(void **state)
     }
 }
 
+/* What has a name keeps it, though the files were not asked again; each function has its own. */
+static void names_are_kept(void **state)
+{
+    uintptr_t functions[] = {(uintptr_t)names_are_kept, (uintptr_t)words_have_an_end};
+    struct pool__crash_scene scene = scene_of(SIGKILL, NULL);
+    struct pool__name *names = NULL;
+    char first[POOL__CRASH_ROOM];
+    size_t i;
+
+    (void)state;
+    if (!NAMES_KNOWN)
+        skip();
+    scene.names = &names;
+    for (i = 0; i < 4; i++) {
+        scene.function = functions[i % 2];
+        assert_has(words_of(&scene), i % 2 == 0 ? "task function names_are_kept" : "task function words_have_an_end");
+        if (i == 0)
+            strcpy(first, words_of(&scene));
+    }
+    scene.function = functions[0];
+    assert_string_equal(words_of(&scene), first);
+    assert_non_null(names);
+    pool__names_free(names);
+}
+
+/* Only so many are kept; the others are looked for each time. */
+static void names_have_an_end(void **state)
+{
+    struct pool__crash_scene scene = scene_of(SIGKILL, NULL);
+    struct pool__name *names = NULL;
+    uintptr_t i;
+
+    (void)state;
+    if (!NAMES_KNOWN)
+        skip();
+    scene.names = &names;
+    for (i = 1; i <= 40; i++) {
+        scene.function = i; /* nowhere */
+        words_of(&scene);
+    }
+    scene.function = (uintptr_t)names_have_an_end;
+    assert_has(words_of(&scene), "task function names_have_an_end");
+    pool__names_free(names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +444,8 @@ int main(void)
         cmocka_unit_test(the_counter_alone),
         cmocka_unit_test(the_same_call_many_times_is_told_once),
         cmocka_unit_test(words_have_an_end),
+        cmocka_unit_test(names_are_kept),
+        cmocka_unit_test(names_have_an_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,14 +62,14 @@ static int tree_end(void **state)
 static void no_groups_no_counter(void **state)
 {
     (void)state;
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
     tree_put("/proc/self/cgroup", "");
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
     tree_put("/proc/self/cgroup", "no line of that file\n0:\n");
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
     tree_put("/proc/self/cgroup", "0::/a/b\n");
     errno = 77;
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
     assert_int_equal(errno, 77);
 }
 
@@ -79,9 +79,9 @@ static void version_2(void **state)
     tree_put("/proc/self/cgroup", "0::/a/b\n");
     tree_put("/sys/fs/cgroup/a/b/memory.events", "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n");
     tree_put("/sys/fs/cgroup/memory.events", "oom_kill 99\n");
-    assert_int_equal(pool__oom_kills(root), 5);
+    assert_int_equal(pool__oom_kills(root, NULL), 5);
     tree_put("/sys/fs/cgroup/a/b/memory.events", "oom_kill 0\n");
-    assert_int_equal(pool__oom_kills(root), 0);
+    assert_int_equal(pool__oom_kills(root, NULL), 0);
 }
 
 static void version_2_in_a_container(void **state)
@@ -89,11 +89,11 @@ static void version_2_in_a_container(void **state)
     (void)state;
     tree_put("/proc/self/cgroup", "0::/\n");
     tree_put("/sys/fs/cgroup/memory.events", "oom_kill 7\n");
-    assert_int_equal(pool__oom_kills(root), 7);
+    assert_int_equal(pool__oom_kills(root, NULL), 7);
     tree_put("/proc/self/cgroup", "0::/as/seen/outside\n");
-    assert_int_equal(pool__oom_kills(root), 7);
+    assert_int_equal(pool__oom_kills(root, NULL), 7);
     tree_put("/proc/self/cgroup", "0::/../../elsewhere\n");
-    assert_int_equal(pool__oom_kills(root), 7);
+    assert_int_equal(pool__oom_kills(root, NULL), 7);
 }
 
 static void version_1(void **state)
@@ -101,11 +101,11 @@ static void version_1(void **state)
     (void)state;
     tree_put("/proc/self/cgroup", "9:name=systemd:/x\n4:memory:/jobs/17\n3:cpuset:/\n0::/\n");
     tree_put("/sys/fs/cgroup/memory/jobs/17/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
-    assert_int_equal(pool__oom_kills(root), 3);
+    assert_int_equal(pool__oom_kills(root, NULL), 3);
     tree_put("/proc/self/cgroup", "4:cpu,memory:/jobs/17\n");
-    assert_int_equal(pool__oom_kills(root), 3);
+    assert_int_equal(pool__oom_kills(root, NULL), 3);
     tree_put("/proc/self/cgroup", "4:memorysticks,cpu:/jobs/17\n");
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
 }
 
 static void a_file_without_sense(void **state)
@@ -113,7 +113,7 @@ static void a_file_without_sense(void **state)
     (void)state;
     tree_put("/proc/self/cgroup", "0::/\n");
     tree_put("/sys/fs/cgroup/memory.events", "oom_kill\noom_kill x\noom 3\n");
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
 }
 
 static void a_path_too_long(void **state)
@@ -126,13 +126,13 @@ static void a_path_too_long(void **state)
     memcpy(line, "0::/", 4);
     tree_put("/proc/self/cgroup", line);
     tree_put("/sys/fs/cgroup/memory.events", "oom_kill 8\n");
-    assert_int_equal(pool__oom_kills(root), 8);
+    assert_int_equal(pool__oom_kills(root, NULL), 8);
 }
 
 static void the_system_itself(void **state)
 {
     (void)state;
-    assert_true(pool__oom_kills("") >= -1);
+    assert_true(pool__oom_kills("", NULL) >= -1);
 }
 
 int main(void)
@@ -155,7 +155,7 @@ int main(void)
 static void there_is_no_counter(void **state)
 {
     (void)state;
-    assert_int_equal(pool__oom_kills(root), -1);
+    assert_int_equal(pool__oom_kills(root, NULL), -1);
 }
 
 int main(void)

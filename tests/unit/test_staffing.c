@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "bench.h"
+#include "data/control.h"
 
 #define EXIT_1 (1 << 8)
 
@@ -53,6 +54,32 @@ static void as_many_as_wanted_are_started(void **state)
     assert_int_equal(bench.scheduler.starting, 2);
     bench_adjust(&bench);
     assert_int_equal(spawns(), 3);
+}
+
+/* A kill that is asked for then waits for no more forks than these. */
+static void only_so_many_are_asked_for_ahead(void **state)
+{
+    unsigned i;
+
+    (void)state;
+    bench_begin(&bench, 0, 20);
+    bench.untold = true;
+    pool__staffing_resize(&bench.scheduler, 20, bench.now);
+    assert_int_equal(spawns(), POOL__SPAWNS_AHEAD);
+    assert_true(bench.scheduler.held_back);
+    bench_adjust(&bench);
+    assert_int_equal(spawns(), POOL__SPAWNS_AHEAD);
+    for (i = 0; i < 3; i++)
+        bench_seat(&bench, i)->spawned = true;
+    bench_killed(&bench, 3); /* it was not told of at all */
+    bench_adjust(&bench);
+    assert_int_equal(spawns(), POOL__SPAWNS_AHEAD + 4);
+    assert_true(bench.scheduler.held_back);
+    for (i = 0; i < 20; i++)
+        bench_seat(&bench, i)->spawned = true;
+    bench_adjust(&bench);
+    assert_int_equal(spawns(), 21);
+    assert_false(bench.scheduler.held_back);
 }
 
 static void a_refused_start_is_tried_again(void **state)
@@ -328,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(as_many_as_wanted_are_started, end),
+        cmocka_unit_test_teardown(only_so_many_are_asked_for_ahead, end),
         cmocka_unit_test_teardown(a_refused_start_is_tried_again, end),
         cmocka_unit_test_teardown(a_dead_worker_is_replaced, end),
         cmocka_unit_test_teardown(one_that_cannot_start_in_time_is_killed, end),

@@ -191,6 +191,8 @@ static inline void world_begin(struct world *world, const struct world_plan *pla
     world->boards = boards;
     if (!pool__scheduler_init(&world->scheduler, &world_actions, world, plan->limit))
         abort();
+    for (i = 0; i < plan->limit; i++)
+        world->scheduler.seats[i].index = i; /* also of those that are not used yet: all are looked at */
     world->scheduler.size = plan->workers;
     world->scheduler.blocks = plan->claims > 0;
     world->scheduler.tasks_per_worker = plan->tasks_per_worker;

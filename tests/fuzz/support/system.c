@@ -508,9 +508,10 @@ void pool__death_bell_close(struct pool__death_bell *bell)
     (void)bell;
 }
 
-int64_t pool__oom_kills(const char *root)
+int64_t pool__oom_kills(const char *root, char **path)
 {
     (void)root;
+    (void)path;
     return -1;
 }
 
