@@ -1,69 +1,44 @@
-/* items - an imap's items: read from the source, given to the engine, and their outcomes. */
-#include <errno.h>
+/* items - an imap's items, as the engine asks for them and tells of their ends. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/iterator.h"
 #include "api/result.h"
-#include "base/clock.h"
 #include "engine/role.h"
-
-/* a generator that takes longer is asked for more only when workers would else be idle (rule 35) */
-#define QUICK_SOURCE (5 * POOL__MS)
 
 static struct pool_iterator *iterator_of(struct pool__job *job)
 {
     return (struct pool_iterator *)(void *)job;
 }
 
-/* ---- items */
+/* ---- the engine's questions */
 
-static struct pool__item **slot(struct pool_iterator *iterator, uint64_t index)
-{
-    struct pool__item **at = &iterator->table[index & (iterator->buckets - 1)];
-
-    while (*at != NULL && (*at)->index != index)
-        at = &(*at)->chain;
-    return at;
-}
-
-struct pool__item *pool__iterator_find(struct pool_iterator *iterator, uint64_t index)
-{
-    return *slot(iterator, index);
-}
-
-void pool__iterator_take_out(struct pool_iterator *iterator, struct pool__item *item)
-{
-    struct pool__item **at = slot(iterator, item->index);
-
-    *at = item->chain;
-    pool__list_remove(&item->link);
-}
-
-void pool__item_free(struct pool__item *item)
-{
-    if (item->done)
-        pool__result_clear(&item->result, true);
-    free(item);
-}
-
-/* ---- the engine's questions and news */
-
+/* An array's items are where the program has them, side by side. */
 static void argument(struct pool__job *job, uint64_t index, const void **bytes, size_t *size)
 {
-    struct pool__item *item = pool__iterator_find(iterator_of(job), index);
+    struct pool_iterator *iterator = iterator_of(job);
+    const struct pool__item *item;
 
-    *bytes = item->arg;
-    *size = item->size;
+    if (pool__iterator_reads_array(iterator)) {
+        pool__source_item(&iterator->source, (size_t)index, bytes, size);
+        return;
+    }
+    item = pool__store_find(&iterator->store, index);
+    *bytes = item->result.arg;
+    *size = item->result.arg_size;
 }
 
 static void *place(struct pool__job *job, uint64_t index, uint64_t size, bool *keep)
 {
-    (void)index;
-    (void)size;
-    *keep = !iterator_of(job)->freed;
-    return NULL;
+    struct pool_iterator *iterator = iterator_of(job);
+
+    *keep = !iterator->freed;
+    if (iterator->freed || size > POOL__ITEM_ROOM)
+        return NULL;
+    return pool__store_find(&iterator->store, index)->room;
 }
+
+/* ---- its news */
 
 static void dispose(struct pool__grave *grave)
 {
@@ -72,7 +47,7 @@ static void dispose(struct pool__grave *grave)
 
     pool__line_free(&iterator->line);
     free(iterator->source_words);
-    free(iterator->table);
+    pool__store_free(&iterator->store);
     free(iterator);
     pool__let_go(pool);
 }
@@ -88,31 +63,114 @@ void pool__iterator_bury_if_over(struct pool_iterator *iterator)
 static void make_ready(struct pool_iterator *iterator, struct pool__item *item)
 {
     item->done = true;
-    item->result.arg = item->arg;
-    item->result.arg_size = item->size;
-    if (!iterator->ordered)
-        pool__list_append(&iterator->ready, &item->link);
+    if (item->result.size > iterator->largest_result)
+        iterator->largest_result = item->result.size;
+    if (iterator->ordered)
+        return;
+    *iterator->ready_end = item;
+    iterator->ready_end = &item->next;
+}
+
+/*
+ * Who waits does so since nothing was ready, and looks himself for what comes behind the first; and where workers would
+ * be idle he is to read on.
+ */
+static void tell_waiters(struct pool_iterator *iterator, bool was_ready)
+{
+    if ((!was_ready && pool__iterator_ready(iterator) != NULL) || pool__iterator_wants_to_read(iterator, true))
+        pool__notify(iterator->pool, iterator);
 }
 
 static void forget_item(struct pool_iterator *iterator, struct pool__item *item)
 {
-    pool__iterator_take_out(iterator, item);
-    pool__item_free(item);
+    pool__store_take_out(&iterator->store, item);
+    pool__store_let_go(&iterator->store, item);
 }
 
 static void finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
 {
     struct pool_iterator *iterator = iterator_of(job);
-    struct pool__item *item = pool__iterator_find(iterator, index);
+    struct pool__item *item = pool__store_find(&iterator->store, index);
+    bool was_ready = !iterator->freed && pool__iterator_ready(iterator) != NULL;
 
     iterator->unfinished--;
-    pool__result_fill(&item->result, outcome, index, false, item->submitted);
-    make_ready(iterator, item);
     if (iterator->freed) {
+        pool__outcome_free(outcome);
         forget_item(iterator, item);
     } else {
+        if (outcome->status == POOL_OK && outcome->data == NULL && outcome->size > 0)
+            outcome->data = item->room; /* where place() has had it put */
+        pool__result_fill(&item->result, outcome, index, false, item->submitted);
+        make_ready(iterator, item);
         pool__progress_add(&iterator->progress, 1);
-        pool__notify(iterator->pool, iterator);
+        tell_waiters(iterator, was_ready);
+    }
+    pool__iterator_bury_if_over(iterator);
+}
+
+/* The result of item `which` of a row, for good. False: no memory. */
+static bool keep_result(struct pool__item *item, const struct pool__row *row, uint32_t which)
+{
+    void *data = item->room;
+
+    item->result.size = row->size;
+    if (row->size == 0)
+        return true;
+    if (row->size > POOL__ITEM_ROOM)
+        data = malloc(row->size);
+    if (data == NULL)
+        return false;
+    if (row->bytes != NULL)
+        memcpy(data, row->bytes + (size_t)which * row->stride, row->size);
+    item->result.data = data;
+    return true;
+}
+
+static void no_memory_for(struct pool__item *item)
+{
+    struct pool__outcome outcome;
+
+    memset(&outcome, 0, sizeof outcome);
+    outcome.status = POOL_NO_MEMORY;
+    outcome.why = "no memory for the result in this process";
+    pool__result_fill(&item->result, &outcome, item->result.index, false, 0);
+}
+
+/* One after the other in one worker: each began when those before it had ended. */
+static void fill_row(struct pool_iterator *iterator, const struct pool__row *row)
+{
+    uint64_t start = row->start;
+    uint32_t i;
+
+    for (i = 0; i < row->count; i++) {
+        struct pool__item *item = pool__store_find(&iterator->store, row->first + i);
+        uint64_t run = pool__row_run(row, i);
+
+        if (!keep_result(item, row, i))
+            no_memory_for(item);
+        item->result.worker = row->worker;
+        item->result.attempts = row->attempts;
+        item->result.run_ns = run;
+        item->result.wait_ns = start > item->submitted ? start - item->submitted : 0;
+        start += run;
+        make_ready(iterator, item);
+    }
+}
+
+static void finished_row(struct pool__job *job, const struct pool__row *row)
+{
+    struct pool_iterator *iterator = iterator_of(job);
+    bool was_ready = !iterator->freed && pool__iterator_ready(iterator) != NULL;
+    uint32_t i;
+
+    iterator->unfinished -= row->count;
+    if (iterator->freed) {
+        for (i = 0; i < row->count; i++)
+            forget_item(iterator, pool__store_find(&iterator->store, row->first + i));
+    } else {
+        fill_row(iterator, row);
+        pool__progress_add(&iterator->progress, row->count);
+        tell_waiters(iterator, was_ready);
     }
     pool__iterator_bury_if_over(iterator);
 }
@@ -126,7 +184,7 @@ static bool is_end(enum pool_status status)
 static void drop_one(struct pool_iterator *iterator, uint64_t index, enum pool_status status, int code,
                      const char *message)
 {
-    struct pool__item *item = pool__iterator_find(iterator, index);
+    struct pool__item *item = pool__store_find(&iterator->store, index);
 
     iterator->unfinished--;
     if (iterator->freed || is_end(status)) {
@@ -152,142 +210,4 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     pool__iterator_bury_if_over(iterator);
 }
 
-const struct pool__owner pool__iterator_owner = {argument, place, finished, dropped, NULL};
-
-/* ---- reading the source */
-
-void pool__iterator_end_source(struct pool_iterator *iterator)
-{
-    iterator->source_ended = true;
-    pool__list_remove(&iterator->reader.link);
-}
-
-void pool__iterator_stop_reading(struct pool__reader *reader, enum pool_status why)
-{
-    struct pool_iterator *iterator = pool__holder(reader, struct pool_iterator, reader);
-
-    pool__iterator_end_source(iterator);
-    if (why != POOL_CANCELLED)
-        iterator->aborted = why;
-    pool__notify(iterator->pool, iterator);
-}
-
-bool pool__iterator_may_read(const struct pool_iterator *iterator)
-{
-    return !iterator->source_ended && !iterator->reading && iterator->read - iterator->delivered < iterator->window;
-}
-
-/* Enters an item; `copy` its bytes, or refer to them. False: no memory. */
-static bool enter_item(struct pool_iterator *iterator, const void *arg, size_t size, bool copy)
-{
-    struct pool__item *item =
-        size <= PTRDIFF_MAX - sizeof *item - 16 ? malloc(sizeof *item + (copy ? size + 16 : 0)) : NULL;
-
-    if (item == NULL)
-        return false;
-    memset(item, 0, sizeof *item);
-    item->index = iterator->read++;
-    item->submitted = pool__now();
-    item->arg = arg;
-    item->size = size;
-    pool__result_init(&item->result);
-    if (copy) {
-        unsigned char *bytes = (unsigned char *)item + ((sizeof *item + 15) & ~(size_t)15);
-
-        if (size > 0)
-            memcpy(bytes, arg, size);
-        item->arg = bytes;
-    }
-    *slot(iterator, item->index) = item;
-    iterator->unfinished++;
-    iterator->pool->submitted++;
-    iterator->job.end = iterator->read;
-    return true;
-}
-
-static void source_failed(struct pool_iterator *iterator, int code, const char *words)
-{
-    char text[128];
-
-    snprintf(text, sizeof text, "the source failed with code %d", code);
-    iterator->source_code = code;
-    iterator->source_words = strdup(words != NULL ? words : text);
-    pool__iterator_end_source(iterator);
-}
-
-/* One item of a generator; the lock is let go while the program's function runs. */
-static void read_generator(struct pool_iterator *iterator)
-{
-    struct pool *pool = iterator->pool;
-    uint64_t start = pool__now(), took;
-    const void *arg = NULL;
-    size_t size = 0;
-    int got;
-
-    iterator->reading = true;
-    iterator->reading_thread = pthread_self();
-    pool__unlock(pool);
-    got = pool__source_next(&iterator->source, &iterator->line, &arg, &size);
-    pool__lock(pool);
-    iterator->reading = false;
-    took = pool__now() - start;
-    iterator->source_ns = iterator->source_ns == 0 ? took : (iterator->source_ns + took) / 2;
-    if (got < 0)
-        source_failed(iterator, got, NULL);
-    else if (got == 0)
-        pool__iterator_end_source(iterator);
-    else if (!iterator->source_ended && !enter_item(iterator, arg, size, true))
-        source_failed(iterator, -ENOMEM, "no memory for an item");
-    pool__notify(pool, iterator);
-}
-
-/* All that the window takes: this calls no code of the program's. */
-static void read_array(struct pool_iterator *iterator)
-{
-    size_t count = pool__source_count(&iterator->source);
-
-    while (pool__iterator_may_read(iterator) && iterator->read < count) {
-        const void *arg;
-        size_t size;
-
-        pool__source_item(&iterator->source, (size_t)iterator->read, &arg, &size);
-        if (!enter_item(iterator, arg, size, false))
-            source_failed(iterator, -ENOMEM, "no memory for an item");
-    }
-    if (!iterator->source_ended && iterator->read == count)
-        pool__iterator_end_source(iterator);
-}
-
-static void give_out(struct pool_iterator *iterator)
-{
-    struct pool *pool = iterator->pool;
-
-    pool__scheduler_submit(&pool->scheduler, &iterator->job);
-    pool__settle(pool);
-}
-
-bool pool__iterator_is_quick(const struct pool_iterator *iterator)
-{
-    return iterator->source_ns < QUICK_SOURCE;
-}
-
-bool pool__iterator_feed(struct pool_iterator *iterator, bool ahead)
-{
-    uint64_t before = iterator->read;
-
-    if (!pool__iterator_may_read(iterator))
-        return false;
-    if (pool__source_is_array(&iterator->source)) {
-        read_array(iterator);
-    } else {
-        bool hungry = iterator->unfinished < iterator->pool->scheduler.size;
-
-        if (!hungry && !(ahead && pool__iterator_is_quick(iterator)))
-            return false;
-        read_generator(iterator);
-    }
-    if (iterator->read == before)
-        return iterator->source_ended;
-    give_out(iterator);
-    return true;
-}
+const struct pool__owner pool__iterator_owner = {argument, place, finished, dropped, finished_row};

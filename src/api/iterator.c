@@ -11,19 +11,7 @@
 #include "engine/deadline.h"
 #include "engine/role.h"
 
-#define WINDOW_FLOOR      64u
-#define WINDOW_PER_WORKER 64u
-
 /* ---- making */
-
-static size_t choose_window(const struct pool *pool, const struct pool_job *job)
-{
-    size_t window = (size_t)pool->scheduler.size * WINDOW_PER_WORKER;
-
-    if (job != NULL && job->window != 0)
-        return job->window;
-    return window < WINDOW_FLOOR ? WINDOW_FLOOR : window;
-}
 
 static void refer(struct pool__progress *progress, int more)
 {
@@ -41,32 +29,25 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
                                   const struct pool_job *job, bool ordered)
 {
     struct pool_iterator *iterator = calloc(1, sizeof *iterator);
-    bool array = pool__source_is_array(in);
-    size_t buckets = 16;
 
     if (iterator == NULL)
         return NULL;
-    iterator->window = choose_window(pool, job);
-    while (buckets < iterator->window && buckets < (1u << 20))
-        buckets *= 2;
-    iterator->table = calloc(buckets, sizeof *iterator->table);
-    if (iterator->table == NULL) {
-        free(iterator);
-        return NULL;
-    }
+    iterator->kind = pool__source_kind(in);
     pool__job_init(&iterator->job, &pool__iterator_owner, fn,
-                   pool__source_kind(in) == POOL__SOURCE_ITEMS ? in->item_size : SIZE_MAX);
-    iterator->buckets = buckets;
+                   iterator->kind == POOL__SOURCE_ITEMS ? in->item_size : SIZE_MAX);
+    iterator->job.timed = true;
     iterator->pool = pool;
     iterator->source = *in;
     iterator->ordered = ordered;
+    iterator->ready_end = &iterator->ready;
     iterator->reader.stop_reading = pool__iterator_stop_reading;
-    pool__list_init(&iterator->ready);
-    pool__list_init(&iterator->held);
-    pool__progress_init(&iterator->progress, pool, refer, job, array ? pool__source_count(in) : 0);
+    pool__progress_init(&iterator->progress, pool, refer, job, pool__source_count(in));
     pool__job_options(&iterator->job, job);
-    if (job != NULL)
+    if (job != NULL) {
         pool__job_share(pool, &iterator->job, job->shared, job->shared_size);
+        iterator->asked_window = job->window;
+    }
+    pool__iterator_choose_window(iterator);
     pool__hold(pool);
     pool__list_append(&pool->iterators, &iterator->reader.link);
     return iterator;
@@ -89,7 +70,7 @@ static struct pool_iterator *start(struct pool *pool, pool_function *fn, const s
         return NULL;
     }
     while (pool__iterator_feed(iterator, false))
-        if (pool__source_is_array(&iterator->source))
+        if (pool__iterator_reads_array(iterator))
             break;
     pool__settle(pool);
     return iterator;
@@ -130,39 +111,32 @@ struct pool_iterator *pool_imap_unordered(struct pool *pool, pool_function *fn, 
 
 /* ---- delivering */
 
-static struct pool__item *ready_item(struct pool_iterator *iterator)
-{
-    struct pool__item *item;
-
-    if (!iterator->ordered)
-        return pool__list_empty(&iterator->ready) ? NULL : pool__holder(iterator->ready.next, struct pool__item, link);
-    item = pool__iterator_find(iterator, iterator->delivered);
-    return item != NULL && item->done ? item : NULL;
-}
-
 static void deliver(struct pool_iterator *iterator, struct pool__item *item, const struct pool_result **result)
 {
-    pool__iterator_take_out(iterator, item);
+    pool__store_take_out(&iterator->store, item);
+    if (!iterator->ordered) {
+        iterator->ready = item->next;
+        if (item->next == NULL)
+            iterator->ready_end = &iterator->ready;
+    }
     iterator->delivered++;
     item->holder = pthread_self();
-    pool__list_append(&iterator->held, &item->link);
+    item->next = iterator->held;
+    iterator->held = item;
     *result = &item->result;
 }
 
 /* This thread's last result was good until now. */
 static void release_held(struct pool_iterator *iterator)
 {
-    struct pool__link *link = iterator->held.next;
+    struct pool__item **at = &iterator->held, *item;
 
-    while (link != &iterator->held) {
-        struct pool__item *item = pool__holder(link, struct pool__item, link);
-
-        link = link->next;
-        if (pthread_equal(item->holder, pthread_self())) {
-            pool__list_remove(&item->link);
-            pool__item_free(item);
-        }
-    }
+    while ((item = *at) != NULL && !pthread_equal(item->holder, pthread_self()))
+        at = &item->next;
+    if (item == NULL)
+        return;
+    *at = item->next;
+    pool__store_let_go(&iterator->store, item);
 }
 
 static bool has_ended(const struct pool_iterator *iterator)
@@ -177,10 +151,8 @@ static bool something_to_do(const void *context)
 {
     struct pool_iterator *iterator = (struct pool_iterator *)(uintptr_t)context;
 
-    if (ready_item(iterator) != NULL || has_ended(iterator))
-        return true;
-    return pool__iterator_may_read(iterator) &&
-           (iterator->unfinished < iterator->pool->scheduler.size || pool__iterator_is_quick(iterator));
+    return pool__iterator_ready(iterator) != NULL || has_ended(iterator) ||
+           pool__iterator_wants_to_read(iterator, true);
 }
 
 /* No progress call follows the end. */
@@ -204,9 +176,9 @@ static enum pool_status next(struct pool_iterator *iterator, uint64_t end, const
 
         /* a ready result comes before the source is asked again, unless workers would be idle (rule 35) */
         while (pool__iterator_feed(iterator, false))
-            if (pool__source_is_array(&iterator->source) || ready_item(iterator) != NULL)
+            if (pool__iterator_reads_array(iterator) || pool__iterator_ready(iterator) != NULL)
                 break;
-        item = ready_item(iterator);
+        item = pool__iterator_ready(iterator);
         if (item != NULL) {
             deliver(iterator, item, result);
             return POOL_OK;
@@ -234,11 +206,36 @@ static enum pool_status check_reader(const struct pool_iterator *iterator, const
     return pool__fail(POOL_INVALID, "%s: called from the iterator's own source", call);
 }
 
+/*
+ * Most often a result is here, and nothing else is to be done: no code of the program's is called, no descriptor is
+ * touched and nothing can block, so that much of what calls begin and end with is not needed.
+ */
+static bool next_at_once(struct pool_iterator *iterator, const struct pool_result **result)
+{
+    struct pool *pool = iterator->pool;
+    struct pool__item *item;
+
+    pool__lock(pool);
+    item = pool__iterator_ready(iterator);
+    if (item == NULL || iterator->reading || pool__iterator_wants_to_read(iterator, false) ||
+        atomic_load_explicit(&pool->stop_asked, memory_order_relaxed)) {
+        pool__unlock(pool);
+        return false;
+    }
+    release_held(iterator);
+    deliver(iterator, item, result);
+    pool__unlock(pool);
+    return true;
+}
+
 enum pool_status pool_iterator_next(struct pool_iterator *iterator, int timeout_ms, const struct pool_result **result)
 {
     const struct pool_result *unused;
     enum pool_status status;
 
+    if (iterator != NULL && pool__is_wait(timeout_ms) && pool__is_here(iterator->pool) &&
+        !pool__in_callback(iterator->pool) && next_at_once(iterator, result != NULL ? result : &unused))
+        return POOL_OK;
     if (result != NULL)
         *result = NULL;
     status = pool__enter_to_wait(pool_of(iterator), "pool_iterator_next", "iterator", timeout_ms);
@@ -268,29 +265,6 @@ enum pool_status pool_iterator_cancel(struct pool_iterator *iterator, bool kill)
     return POOL_OK;
 }
 
-static void free_items(struct pool_iterator *iterator)
-{
-    size_t i;
-
-    for (i = 0; i < iterator->buckets; i++) {
-        struct pool__item **at = &iterator->table[i];
-
-        while (*at != NULL) {
-            struct pool__item *item = *at;
-
-            if (!item->done) {
-                at = &item->chain; /* it runs: its outcome frees it */
-                continue;
-            }
-            *at = item->chain;
-            pool__list_remove(&item->link);
-            pool__item_free(item);
-        }
-    }
-    while (!pool__list_empty(&iterator->held))
-        pool__item_free(pool__holder(pool__list_pop(&iterator->held), struct pool__item, link));
-}
-
 static bool nobody_reads(const void *iterator)
 {
     return !((const struct pool_iterator *)iterator)->reading;
@@ -299,6 +273,7 @@ static bool nobody_reads(const void *iterator)
 static void free_entered(struct pool_iterator *iterator)
 {
     struct pool *pool = iterator->pool;
+    struct pool__item *held;
 
     pool__iterator_end_source(iterator);
     /* the generator is not called after the free has returned */
@@ -308,7 +283,11 @@ static void free_entered(struct pool_iterator *iterator)
     iterator->freed = true;
     pool__scheduler_withdraw(&pool->scheduler, &iterator->job, POOL_CANCELLED, true);
     pool__release_job(pool, &iterator->job);
-    free_items(iterator);
+    pool__store_let_done_go(&iterator->store); /* what runs goes with its outcome */
+    while ((held = iterator->held) != NULL) {
+        iterator->held = held->next;
+        pool__store_let_go(&iterator->store, held);
+    }
     iterator->kept--;
     pool__iterator_bury_if_over(iterator);
     pool__settle(pool);
