@@ -440,7 +440,8 @@ struct pool_job {
     const void *shared;      /* bytes that every task of the job may read: a copy in each worker, sent once and not with
                                 each item (memory truly shared is the arena) */
     size_t      shared_size;
-    size_t      window;      /* imap: items read from the source ahead of the consumer; 0: from the pool's size */
+    size_t      window;      /* imap: items read from the source ahead of the consumer; 0: from the pool's size, more
+                                while they are short and small */
     bool        keep_going;  /* map: a failed item does not stop the others */
     bool        try_submit;  /* apply_async: EAGAIN at queue_limit rather than a wait; always so in callbacks and under
                                 POOL_NO_THREAD */

@@ -49,21 +49,21 @@ static bool is_worth_a_message(const struct pool_iterator *iterator, uint64_t ro
 {
     uint64_t each = iterator->job.item_ns;
 
-    return each == 0 || room >= WORTH_TIME / each;
+    return each == 0 || room >= WORTH_TIME || room * each >= WORTH_TIME;
 }
 
 bool pool__iterator_wants_to_read(const struct pool_iterator *iterator, bool nothing_else)
 {
+    uint64_t ahead = iterator->read - iterator->delivered;
     bool hungry = iterator->unfinished < iterator->pool->scheduler.size;
-    uint64_t room;
 
     if (!pool__iterator_may_read(iterator))
         return false;
     if (!pool__iterator_reads_array(iterator))
         return hungry || (nothing_else && iterator->source_ns < QUICK_SOURCE);
-    room = iterator->window - (iterator->read - iterator->delivered);
-    return room >= iterator->window - room || ((hungry || nothing_else) && is_worth_a_message(iterator, room)) ||
-           (hungry && nothing_else);
+    if (ahead <= iterator->window / 2 || (hungry && nothing_else))
+        return true;
+    return (hungry || nothing_else) && is_worth_a_message(iterator, iterator->window - ahead);
 }
 
 /* ---- reading */
@@ -180,8 +180,9 @@ static void read_array(struct pool_iterator *iterator)
         size_t index = (size_t)iterator->read;
         struct pool__item *item = enter_item(iterator, now);
 
-        if (item != NULL)
-            pool__source_item(&iterator->source, index, &item->result.arg, &item->result.arg_size);
+        if (item == NULL)
+            return;
+        pool__source_item(&iterator->source, index, &item->result.arg, &item->result.arg_size);
     }
     if (!iterator->source_ended && iterator->read == count)
         pool__iterator_end_source(iterator);

@@ -13,8 +13,9 @@
 #define BATCH_TIME (500 * UINT64_C(1000))
 #define AHEAD_TIME (200 * UINT64_C(1000)) /* ns of short batches sent ahead to one worker */
 /* ns; behind work as long as this nothing is sent ahead: a pipe's latency is nothing to it */
-#define LONG_TIME (1000 * UINT64_C(1000))
-#define GROWTH    8u /* a batch may hold so many times the items of the last one: the first measurements are rough */
+#define LONG_TIME  (1000 * UINT64_C(1000))
+#define WHOLE_TIME (10 * UINT64_C(1000)) /* ns of work that is not worth parting: another message costs as much */
+#define GROWTH     8u /* a batch may hold so many times the items of the last one: the first measurements are rough */
 
 bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,
                           unsigned limit)
@@ -143,6 +144,8 @@ static uint32_t batch_size(const struct pool__scheduler *scheduler, const struct
     if (count > (uint64_t)job->last_batch * GROWTH)
         count = (uint64_t)job->last_batch * GROWTH;
     share = waiting / (2 * (uint64_t)(scheduler->size > 0 ? scheduler->size : 1));
+    if (share < WHOLE_TIME / job->item_ns)
+        share = WHOLE_TIME / job->item_ns;
     if (count > share)
         count = share;
     return count < 1 ? 1 : at_most(count, waiting);

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Where rows 1, 4 and 6 spend their time: instructions (valgrind's callgrind) and system calls (strace) of the program and
+# Where rows 1, 4, 5 and 6 spend their time: instructions (valgrind's callgrind) and system calls (strace) of the program and
 # of its workers, for each task or item. Each work is done for N and for 2 N, and the difference is divided by N, so that
 # what a pool costs once does not count.
 #
-#     profile.sh BENCH [apply|async|map]...
+#     profile.sh BENCH [apply|async|imap|map]...
 #
 # Under these tools everything is slower, and that by different factors: batches are others than without. What one task
 # costs can be trusted, how many go in one message cannot. What is below a hundredth is left out.
@@ -11,7 +11,7 @@ set -eu
 
 bench=$1
 shift
-[ $# -gt 0 ] || set -- apply async map
+[ $# -gt 0 ] || set -- apply async imap map
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -19,6 +19,7 @@ count_of() {
     case $1 in
     apply) echo 5000 ;;
     async) echo 20000 ;;
+    imap) echo 100000 ;;
     map) echo 400000 ;;
     esac
 }

@@ -114,6 +114,29 @@ double async_rate(void *context)
     return (double)side->count / (end - start) / 1e6;
 }
 
+/* ------------------------------------------------------------------ iterators */
+
+double imap_rate(void *context)
+{
+    const struct imap_side *side = context;
+    double start = seconds_now(), end;
+    struct pool_iterator *iterator =
+        side->start(side->pool, task_square, pool_items(side->in, side->count, sizeof side->in[0]), NULL);
+    const struct pool_result *result;
+    size_t read = 0;
+
+    if (iterator == NULL)
+        give_up("no iterator: %s", pool_error());
+    while (pool_iterator_next(iterator, POOL_FOREVER, &result) == POOL_OK)
+        if (result->status == POOL_OK && result->size == sizeof(long))
+            read++;
+    end = seconds_now();
+    pool_iterator_free(iterator);
+    if (read != side->count)
+        give_up("an iterator gave %zu of %zu results", read, side->count);
+    return (double)side->count / (end - start) / 1e6;
+}
+
 /* ------------------------------------------------------------------ maps */
 
 double map_rate(void *context)

@@ -37,6 +37,16 @@ struct async_side {
 };
 double async_rate(void *async_side);
 
+/* An iterator over so many longs, read to its end: million items a second. */
+struct imap_side {
+    struct pool *pool;
+    const long *in;
+    size_t count;
+    struct pool_iterator *(*start)(struct pool *pool, pool_function *fn, struct pool_source in,
+                                   const struct pool_job *job);
+};
+double imap_rate(void *imap_side);
+
 /* pool_map() of task_square: million items a second. */
 struct map_side {
     struct pool *pool;

@@ -24,12 +24,20 @@ static void map(struct pool *pool, size_t count)
     free(out);
 }
 
+static void imap(struct pool *pool, size_t count)
+{
+    long *in = numbers_make(count);
+
+    imap_rate(&(struct imap_side){pool, in, count, pool_imap});
+    free(in);
+}
+
 bool work_run(const char *name, size_t count)
 {
     static const struct {
         const char *name;
         void (*run)(struct pool *pool, size_t count);
-    } works[] = {{"apply", apply}, {"async", async}, {"map", map}};
+    } works[] = {{"apply", apply}, {"async", async}, {"imap", imap}, {"map", map}};
 
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++)
         if (strcmp(works[i].name, name) == 0) {

@@ -43,35 +43,6 @@ void row_apply_async(struct bench *bench)
 
 /* ------------------------------------------------------------------ iterators */
 
-struct imap_side {
-    struct pool *pool;
-    const long *in;
-    size_t count;
-    struct pool_iterator *(*start)(struct pool *pool, pool_function *fn, struct pool_source in,
-                                   const struct pool_job *job);
-};
-
-static double imap_rate(void *context)
-{
-    const struct imap_side *side = context;
-    double start = seconds_now(), end;
-    struct pool_iterator *iterator =
-        side->start(side->pool, task_square, pool_items(side->in, side->count, sizeof side->in[0]), NULL);
-    const struct pool_result *result;
-    size_t read = 0;
-
-    if (iterator == NULL)
-        give_up("no iterator: %s", pool_error());
-    while (pool_iterator_next(iterator, POOL_FOREVER, &result) == POOL_OK)
-        if (result->status == POOL_OK && result->size == sizeof(long))
-            read++;
-    end = seconds_now();
-    pool_iterator_free(iterator);
-    if (read != side->count)
-        give_up("an iterator gave %zu of %zu results", read, side->count);
-    return (double)side->count / (end - start) / 1e6;
-}
-
 void row_imap(struct bench *bench)
 {
     size_t count = bench_count(bench, COUNT, QUICK_COUNT);
