@@ -4,6 +4,7 @@
  */
 #include "../support/audit.h"
 #include "../support/tasks.h"
+#include "../support/watchdog.h"
 #include "../support/well.h"
 
 #include <pthread.h>
@@ -106,6 +107,54 @@ static void places_are_used_again(void **state)
                 assert_true(result->index < ITEMS && !seen[result->index]);
                 assert_true(kind == 1 || result->index == i);
                 assert_true(is_right(result));
+                seen[result->index] = true;
+            }
+            assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_END);
+            free(seen);
+            pool_iterator_free(iterator);
+        }
+    close_and_join(pool);
+}
+
+/* Many of one size, one after the other: results that come in rows, those that have room with their item and others. */
+struct row_order {
+    size_t size;
+};
+
+static int task_row(struct pool_task *task)
+{
+    struct row_order order;
+    memcpy(&order, task->shared, sizeof order);
+    unsigned char *room = pool_return_space(task, order.size);
+    for (size_t i = 0; room != NULL && i < order.size; i++)
+        room[i] = byte_of(task->index, i);
+    return 0;
+}
+
+static void results_of_one_size(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 8, 31, 32, 33, 64, 65, 250};
+    enum { ITEMS = 6000 };
+    struct pool *pool = made(pool_create(2, NULL));
+    for (int kind = 0; kind < 2; kind++)
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            struct row_order order = {sizes[s]};
+            struct pool_job job = {.shared = &order, .shared_size = sizeof order};
+            int64_t start = time_now_ms();
+            struct pool_iterator *iterator = made(kinds[kind](pool, task_row, pool_items(NULL, ITEMS, 0), &job));
+            bool *seen = made(calloc(ITEMS, sizeof *seen));
+            const struct pool_result *result;
+            for (size_t i = 0; i < ITEMS; i++) {
+                assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_OK);
+                assert_status(result->status, POOL_OK);
+                assert_int_equal(result->size, order.size);
+                assert_true(result->index < ITEMS && !seen[result->index]);
+                for (size_t at = 0; at < order.size; at++)
+                    assert_int_equal(((const unsigned char *)result->data)[at], byte_of(result->index, at));
+                assert_true(result->worker > 0 && result->attempts == 1);
+                int64_t so_far = (time_now_ms() - start + 2) * 1000000;
+                assert_true((int64_t)result->wait_ns <= so_far && (int64_t)result->run_ns <= so_far);
                 seen[result->index] = true;
             }
             assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_END);
@@ -326,6 +375,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(places_are_used_again),
+        PROCESS_TEST(results_of_one_size),
         PROCESS_TEST(one_is_left_behind),
         PROCESS_TEST(held_while_others_take),
         PROCESS_TEST(cancelled_in_the_middle),
