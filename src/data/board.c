@@ -185,6 +185,15 @@ bool pool__board_open_row(const struct pool__board *board, uint64_t received, ui
            atomic_load_explicit(&board->base, memory_order_relaxed) == base;
 }
 
+bool pool__board_has_more(const struct pool__board *board, uint64_t received, bool *sane)
+{
+    uint64_t base = atomic_load_explicit(&board->base, memory_order_acquire);
+    uint64_t staged = atomic_load_explicit(&board->staged, memory_order_acquire);
+
+    *sane = staged >= base && staged - base <= POOL__STAGING_SIZE;
+    return staged > received;
+}
+
 bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim)
 {
     _Atomic uint64_t *entry = &board->range[batch % POOL__FLIGHT];

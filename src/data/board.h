@@ -143,6 +143,12 @@ size_t pool__board_salvage(const struct pool__board *board, uint64_t received, v
 bool pool__board_open_row(const struct pool__board *board, uint64_t received, uint32_t batch, uint32_t done,
                           struct pool__record *record, void *copy, size_t room);
 
+/*
+ * Has the worker published more than the host has received? *sane false: its words cannot be, unless it is moving them
+ * just now, which it does within an item.
+ */
+bool pool__board_has_more(const struct pool__board *board, uint64_t received, bool *sane);
+
 /* Copies what the worker told of its crash. False: nothing, or nothing that can be. */
 bool pool__board_crash(const struct pool__board *board, struct pool__crash *copy);
 

@@ -178,14 +178,14 @@ static ssize_t read_once(struct pool *pool, struct pool__seat *seat, struct pool
 }
 
 /*
- * In the middle of a record, though all that the worker has published is here and it has ended the item that is next:
- * what began this record was not the worker's own code, and its end will never come.
+ * In the middle of a record of which no more can come: what began it was not the worker's own code. It may never send
+ * again, and be looked at no more: so not only what is known to be over counts, but what cannot be.
  */
 static void check_progress(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
 {
-    if (channel->decoder.have == 0 || channel->poisoned || seat->board == NULL || !pool__seat_has_passed_head(seat))
+    if (channel->decoder.have == 0 || channel->poisoned || seat->board == NULL)
         return;
-    if (channel->received >= atomic_load_explicit(&seat->board->staged, memory_order_acquire))
+    if (!pool__seat_may_send_more(seat, channel->received))
         condemn(pool, seat, channel);
 }
 

@@ -172,14 +172,18 @@ bool pool__seat_is_sane(const struct pool__seat *seat)
     return true;
 }
 
-bool pool__seat_has_passed_head(const struct pool__seat *seat)
+bool pool__seat_may_send_more(const struct pool__seat *seat, uint64_t received)
 {
-    struct pool__place place = pool__board_running(seat->board);
     const struct pool__run *head = pool__seat_head(seat);
+    struct pool__place place, again;
+    bool runs = pool__seat_running(seat, &place) != NULL, sane, more;
 
-    if (head == NULL || !is_in_flight(seat, place) || place.batch < seat->head)
-        return false;
-    return place.batch > seat->head || place.offset + (place.mark == POOL__MARK_DONE) > head->done;
+    if (head == NULL || (runs && place.batch == seat->head && place.offset == head->done))
+        return true;
+    more = pool__board_has_more(seat->board, received, &sane);
+    again = pool__board_running(seat->board);
+    return more &&
+           (sane || runs || again.batch != place.batch || again.offset != place.offset || again.mark != place.mark);
 }
 
 uint64_t pool__seat_patience_ends(const struct pool__seat *seat)

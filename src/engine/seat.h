@@ -102,8 +102,12 @@ struct pool__run *pool__seat_running(const struct pool__seat *seat, struct pool_
  */
 bool pool__seat_is_sane(const struct pool__seat *seat);
 
-/* Has it, by its board, ended the item that is the next to have an outcome, or gone on to a later one? */
-bool pool__seat_has_passed_head(const struct pool__seat *seat);
+/*
+ * May more of the record come that is under way? All that is published is sent; beyond that the worker only sends while
+ * it is at the item that is the next to have an outcome, a result too large for staging. Not believed where its words
+ * cannot be.
+ */
+bool pool__seat_may_send_more(const struct pool__seat *seat, uint64_t received);
 
 /* How many items of a batch, from its first on, have been started, by the mark and the table. */
 uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch);

@@ -205,30 +205,59 @@ static void one_that_leaves_is_in_no_list(void **state)
 
 /* ------------------------------------------------------------------ seats */
 
-static bool passed_head(uint32_t batch, uint32_t offset, enum pool__mark mark)
+static bool may_send_more(uint32_t batch, uint32_t offset, enum pool__mark mark)
 {
     pool__board_mark(seat()->board, batch, offset, mark);
-    return pool__seat_has_passed_head(seat());
+    return pool__seat_may_send_more(seat(), 1000);
 }
 
-static void when_a_worker_has_passed_its_head(void **state)
+static void put_stream(uint64_t base, uint64_t staged)
+{
+    atomic_store(&seat()->board->base, base);
+    atomic_store(&seat()->board->staged, staged);
+}
+
+/* All that is published is here: more comes only from within the item that is next. */
+static void when_a_worker_may_send_more(void **state)
 {
     (void)state;
     begin_with_applies(3);
     bench_do(&bench, 0, 1, SHORT_NS);
     assert_true(bench_left(&bench, 0, 1));
-    assert_false(passed_head(0, 0, POOL__MARK_NONE));
-    assert_false(passed_head(1, 0, POOL__MARK_DONE));
-    assert_false(passed_head(2, 0, POOL__MARK_RUN));
-    assert_true(passed_head(2, 0, POOL__MARK_DONE));
-    assert_true(passed_head(3, 0, POOL__MARK_RUN));
-    assert_false(passed_head(4, 0, POOL__MARK_RUN));
-    pool__board_mark(seat()->board, 2, 0, POOL__MARK_RUN);
+    put_stream(900, 1000);
+    assert_true(may_send_more(2, 0, POOL__MARK_RUN));
+    assert_false(may_send_more(0, 0, POOL__MARK_NONE));
+    assert_false(may_send_more(1, 0, POOL__MARK_DONE));
+    assert_false(may_send_more(2, 0, POOL__MARK_DONE));
+    assert_false(may_send_more(2, 1, POOL__MARK_RUN));
+    assert_false(may_send_more(3, 0, POOL__MARK_RUN));
+    assert_false(may_send_more(4, 0, POOL__MARK_RUN));
+    put_stream(900, 1001);
+    assert_true(may_send_more(2, 0, POOL__MARK_DONE));
+    assert_true(may_send_more(3, 0, POOL__MARK_RUN));
     bench_result(&bench, 0, SHORT_NS, POOL_OK);
-    assert_false(passed_head(2, 0, POOL__MARK_DONE)); /* not left, and before the head */
+    put_stream(900, 1000);
+    assert_false(may_send_more(2, 0, POOL__MARK_RUN));
     pool__board_mark(seat()->board, 3, 0, POOL__MARK_RUN);
     bench_result(&bench, 0, SHORT_NS, POOL_OK);
-    assert_false(passed_head(3, 0, POOL__MARK_DONE)); /* there is none */
+    assert_true(may_send_more(3, 0, POOL__MARK_DONE)); /* nobody waits for anything */
+}
+
+/* What says that more is published, and cannot be. Within an item the words move, one after the other. */
+static void impossible_words_promise_nothing(void **state)
+{
+    (void)state;
+    begin_with_applies(3);
+    put_stream(900, 900 + POOL__STAGING_SIZE);
+    assert_true(may_send_more(1, 0, POOL__MARK_DONE));
+    put_stream(900, 901 + POOL__STAGING_SIZE);
+    assert_false(may_send_more(1, 0, POOL__MARK_DONE));
+    assert_true(may_send_more(2, 0, POOL__MARK_RUN));
+    put_stream(1002, 1001);
+    assert_false(may_send_more(1, 0, POOL__MARK_DONE));
+    assert_true(may_send_more(2, 0, POOL__MARK_RUN));
+    put_stream(3, UINT64_MAX);
+    assert_false(may_send_more(9, 0, POOL__MARK_RUN));
 }
 
 static void patience_has_an_end(void **state)
@@ -434,7 +463,8 @@ int main(void)
         TEST(one_that_was_never_ready_makes_nothing_suspect),
         TEST(a_suspected_item_tells_the_last_death),
         TEST(one_that_leaves_is_in_no_list),
-        TEST(when_a_worker_has_passed_its_head),
+        TEST(when_a_worker_may_send_more),
+        TEST(impossible_words_promise_nothing),
         TEST(patience_has_an_end),
         TEST(a_mark_of_a_batch_that_was_left_is_old),
         TEST(one_that_should_leave_by_itself),
