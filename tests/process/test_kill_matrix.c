@@ -4,6 +4,9 @@
  *
  * The places lie inside the library. This program is linked with some of its functions wrapped (see CMakeLists.txt), and each wrapper knows
  * which place it is: after a claim, before a record is written, after so many bytes of it ...
+ *
+ * The result of an apply has a record of its own, which is published before the mark says DONE. The items of a map or imap are added to a
+ * row, and the next mark publishes them: DONE of the item or, where several were claimed together, RUN of the item behind it.
  */
 #include "../support/audit.h"
 #include "../support/check.h"
@@ -30,15 +33,15 @@ enum place {
     IN_TASK,
     BEFORE_RECORD, /* the function has returned */
     AFTER_RECORD,  /* the result lies in staging, unpublished */
-    PUBLISHED,     /* and published, the mark still RUN */
-    AFTER_DONE,    /* the mark is DONE */
+    BEFORE_DONE,   /* the mark is still RUN; a record is published, an item of a row is not */
+    AFTER_DONE,    /* the mark is DONE, or RUN of the next item of the row */
     IN_WRITE,      /* with plan->bytes of the stream written since the claim */
     AFTER_WRITE,
     AT_EXIT,       /* it has said LEAVING */
     PLACES
 };
 static const char *const place_names[PLACES] = {"in initializer", "when idle",    "after read", "after claim", "after mark",
-                                                "in task",        "before record", "after record", "published", "after done",
+                                                "in task",        "before record", "after record", "before done", "after done",
                                                 "in write",       "after write",   "at exit"};
 
 enum how { BY_KILL, BY_SEGV, BY_EXIT, BY_STOP, HOWS };
@@ -54,15 +57,18 @@ static struct plan {
     enum place    place;
     enum how      how;
     uint32_t      victim;  /* offset of the item in its batch */
+    uint32_t      most;    /* items to be claimed together; 0: as many as the worker likes */
     uint64_t      bytes;
+    bool          rows;    /* its batch has several items: their results go into a row */
     atomic_int    armed;   /* it happens once */
     atomic_int    pid;     /* where it happened */
+    atomic_int    by_run;  /* it was the mark of the next item that published the victim's result */
 } *plan;
 
 /* ---- the places */
 
 /* Of this worker: is the victim its own, how many bytes has it written since, and what was planned for it. */
-static bool     has_victim;
+static bool     has_victim, in_row;
 static uint64_t written;
 static enum how planned;
 
@@ -114,10 +120,11 @@ bool __real_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_
 bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim);
 bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim)
 {
-    bool claimed = __real_pool__board_claim(board, batch, most, claim);
+    bool claimed = __real_pool__board_claim(board, batch, plan->most > 0 ? plan->most : most, claim);
 
     if (claimed && plan->victim - claim->next < claim->end - claim->next) {
         has_victim = true;
+        in_row = false;
         written = 0;
         pass(AFTER_CLAIM);
     }
@@ -128,13 +135,37 @@ void __real_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t
 void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
 void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark)
 {
+    bool victim = has_victim && offset == plan->victim, done = victim && mark == POOL__MARK_DONE;
+    bool by_run = has_victim && in_row && offset == plan->victim + 1 && mark == POOL__MARK_RUN;
+
+    if (done || by_run)
+        pass(BEFORE_DONE);
+    __real_pool__board_mark(board, batch, offset, mark);
+    if (victim && mark == POOL__MARK_RUN)
+        pass(AFTER_MARK);
+    if ((done || by_run) && is_here(AFTER_DONE)) {
+        atomic_store(&plan->by_run, by_run);
+        happen();
+    }
+    if (done || by_run)
+        in_row = false;
+}
+
+void __real_pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each, uint64_t start,
+                             uint64_t run);
+void __wrap_pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each, uint64_t start,
+                             uint64_t run);
+void __wrap_pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each, uint64_t start,
+                             uint64_t run)
+{
     bool victim = has_victim && offset == plan->victim;
 
-    if (victim && mark == POOL__MARK_DONE)
-        pass(PUBLISHED);
-    __real_pool__board_mark(board, batch, offset, mark);
     if (victim)
-        pass(mark == POOL__MARK_DONE ? AFTER_DONE : AFTER_MARK);
+        pass(BEFORE_RECORD);
+    __real_pool__stream_add(frame, offset, payload, each, start, run);
+    in_row = in_row || victim;
+    if (victim)
+        pass(AFTER_RECORD);
 }
 
 void __real_pool__record_encode(unsigned char *bytes, const struct pool__record *record);
@@ -202,7 +233,7 @@ enum fate { IS_DONE, IS_LOST };
 /* By the place alone: before the mark it is given to another, from the publication on its result is there. */
 static enum fate fate_of(enum place place)
 {
-    return place >= AFTER_MARK && place < PUBLISHED ? IS_LOST : IS_DONE;
+    return place >= AFTER_MARK && place < (plan->rows ? AFTER_DONE : BEFORE_DONE) ? IS_LOST : IS_DONE;
 }
 
 static enum pool_status loss(enum how how)
@@ -215,7 +246,7 @@ static int starts_of(enum place place, enum how how)
     return place == AFTER_MARK && how != BY_STOP ? 0 : 1;
 }
 
-static struct pool *arm(enum place place, enum how how, uint32_t victim, uint64_t bytes)
+static struct pool *arm(enum place place, enum how how, uint32_t victim, uint64_t bytes, unsigned workers)
 {
     struct pool_options options = {
         .initializer = initialize, .start_timeout_ms = START_MS * time_scale(), .tasks_per_worker = place == AT_EXIT};
@@ -226,8 +257,9 @@ static struct pool *arm(enum place place, enum how how, uint32_t victim, uint64_
     plan->victim = victim;
     plan->bytes = bytes;
     atomic_store(&plan->pid, 0);
+    atomic_store(&plan->by_run, 0);
     atomic_store(&plan->armed, 1);
-    return made(pool_create(2, &options));
+    return made(pool_create(workers, &options));
 }
 
 /* Waits until the plan has been carried out: by a stop, until the worker stands still. */
@@ -263,15 +295,26 @@ static size_t find_victim(const enum pool_status *statuses, size_t count)
     return other < count && statuses[other] != POOL_OK ? other : plan->victim;
 }
 
+/* Who was marked when it happened pays: the victim, or the one whose mark published the victim's result. */
+static size_t find_lost(const enum pool_status *statuses, size_t count)
+{
+    bool next = plan->place == AFTER_DONE && atomic_load(&plan->by_run) != 0;
+
+    if (plan->how == BY_STOP || (fate_of(plan->place) == IS_DONE && !next))
+        return count;
+    return next ? (size_t)plan->victim + 1 : find_victim(statuses, count);
+}
+
 static void check_statuses(const enum pool_status *statuses, const size_t *out, size_t count)
 {
-    size_t victim = find_victim(statuses, count);
+    size_t lost = find_lost(statuses, count);
 
     for (size_t i = 0; i < count; i++) {
-        bool lost = i == victim && plan->how != BY_STOP && fate_of(plan->place) == IS_LOST;
-        assert_status(statuses[i], lost ? loss(plan->how) : POOL_OK);
-        assert_int_equal(atomic_load(&ground->started[i]), lost ? starts_of(plan->place, plan->how) : 1);
-        if (!lost)
+        int starts = i != lost ? 1 : i == plan->victim + 1 ? 0 : starts_of(plan->place, plan->how);
+
+        assert_status(statuses[i], i == lost ? loss(plan->how) : POOL_OK);
+        assert_int_equal(atomic_load(&ground->started[i]), starts);
+        if (i != lost)
             assert_int_equal(out[i], 5 * i + 2);
     }
 }
@@ -360,7 +403,7 @@ static void wait_by_cancel(struct pool *pool)
         assert_true(status == POOL_OK || (lost && !stopped && status == loss(plan->how)));
     if (stopped && lost)
         assert_true(cancelled);
-    if (stopped && plan->place >= PUBLISHED)
+    if (stopped && plan->place >= BEFORE_DONE)
         assert_status(status, POOL_OK);
     assert_true(atomic_load(&ground->started[0]) <= 1);
     pool_future_free(future);
@@ -378,7 +421,7 @@ static void wait_by_close(struct pool *pool)
         pool_join(pool, 30);
         assert_status(pool_terminate(pool), POOL_OK);
         enum pool_status status = pool_future_get(future, POOL_FOREVER, &(const struct pool_result *){NULL});
-        assert_true(status == POOL_OK || (status == POOL_TERMINATED && plan->place < PUBLISHED));
+        assert_true(status == POOL_OK || (status == POOL_TERMINATED && plan->place < BEFORE_DONE));
     } else {
         check_one(future);
     }
@@ -401,31 +444,51 @@ static bool cell_is_possible(enum place place, enum how how, enum wait wait)
     return true;
 }
 
-static void run_cell(enum place place, enum how how, enum wait wait)
+/* A worker that is to leave after one item is sent one at a time. */
+static bool is_of_rows(enum place place, enum wait wait)
+{
+    return (wait == BY_MAP || wait == BY_IMAP) && place != AT_EXIT;
+}
+
+/* In blocks: one worker, which claims all items together, so that the mark of the next one publishes the victim's result. */
+static void run_cell(enum place place, enum how how, enum wait wait, bool blocks)
 {
     static void (*const waits[WAITS])(struct pool *pool) = {wait_by_map,      wait_by_apply,  wait_by_imap,
                                                             wait_by_deadline, wait_by_cancel, wait_by_close};
-    bool many = wait == BY_MAP || wait == BY_IMAP;
-    struct pool *pool = arm(place, how, many ? VICTIM : 0, 0);
 
+    plan->rows = is_of_rows(place, wait);
+    plan->most = blocks ? ITEMS : 0;
+    struct pool *pool = arm(place, how, plan->rows ? VICTIM : 0, 0, blocks ? 1 : 2);
     waits[wait](pool);
     if (how == BY_STOP && atomic_load(&plan->pid) > 0 && family_lives((pid_t)atomic_load(&plan->pid)))
         kill((pid_t)atomic_load(&plan->pid), SIGCONT);
     pool_destroy(pool);
+    assert_int_equal(atomic_load(&plan->armed), 0);
+    if (blocks && place == AFTER_DONE)
+        assert_int_equal(atomic_load(&plan->by_run), 1);
+    plan->rows = false;
+    plan->most = 0;
+}
+
+static void run_cells(enum place place, enum how how, enum wait wait)
+{
+    for (int blocks = 0; blocks <= is_of_rows(place, wait); blocks++) {
+        char cell[96];
+        snprintf(cell, sizeof cell, "%s %s, waited for by %s%s", how_names[how], place_names[place], wait_names[wait],
+                 blocks ? ", in blocks" : "");
+        watchdog_start(cell);
+        if (getenv("PROCPOOL_CELLS"))
+            fprintf(stderr, "%s\n", cell);
+        run_cell(place, how, wait, blocks);
+    }
 }
 
 static void run_row(enum how how)
 {
     for (enum place place = 0; place < PLACES; place++) {
         for (enum wait wait = 0; wait < WAITS; wait++) {
-            char cell[96];
-            if (!cell_is_possible(place, how, wait))
-                continue;
-            snprintf(cell, sizeof cell, "%s %s, waited for by %s", how_names[how], place_names[place], wait_names[wait]);
-            watchdog_start(cell);
-            if (getenv("PROCPOOL_CELLS"))
-                fprintf(stderr, "%s\n", cell);
-            run_cell(place, how, wait);
+            if (cell_is_possible(place, how, wait))
+                run_cells(place, how, wait);
         }
     }
 }
@@ -507,7 +570,7 @@ static void at_each_byte(void **state)
 
     (void)state;
     for (size_t h = 0; h < sizeof hows / sizeof hows[0]; h++) {
-        struct pool *pool = arm(IN_WRITE, hows[h], 0, 0);
+        struct pool *pool = arm(IN_WRITE, hows[h], 0, 0, 2);
         for (uint64_t bytes = 0; bytes <= WHOLE; bytes += h == 0 ? 1 : 7)
             end_in_write(pool, hows[h], SIZE, bytes, POOL_OK);
         pool_destroy(pool);
@@ -520,7 +583,7 @@ static void at_each_byte_of_a_large_one(void **state)
     enum { SIZE = 100000, WHOLE = POOL__RECORD_SIZE + SIZE, RANDOM = 40 };
     size_t larger = (size_t)10 << 20;
     unsigned number = 17;
-    struct pool *pool = arm(IN_WRITE, BY_KILL, 0, 0);
+    struct pool *pool = arm(IN_WRITE, BY_KILL, 0, 0, 2);
 
     (void)state;
     assert_int_equal(SIZE % POOL__RECORD_ALIGN, 0);
@@ -541,7 +604,7 @@ static void at_each_byte_of_a_large_one(void **state)
 
 static void many_times(enum place place, int times)
 {
-    struct pool *pool = arm(place, BY_KILL, 0, 0);
+    struct pool *pool = arm(place, BY_KILL, 0, 0, 2);
 
     for (int i = 0; i < times; i++) {
         atomic_store(&ground->started[0], 0);
@@ -560,7 +623,7 @@ static void again_and_again(void **state)
     many_times(AFTER_WRITE, 300);
     many_times(AFTER_MARK, 300);
     many_times(IN_TASK, 300);
-    many_times(PUBLISHED, 300);
+    many_times(BEFORE_DONE, 300);
 }
 
 int main(void)
