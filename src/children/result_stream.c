@@ -23,10 +23,19 @@ static struct stream {
     unsigned char *row_end;
 } self;
 
+struct pool__stream_room pool__stream_room;
+
+static void room_is(unsigned char *from)
+{
+    pool__stream_room.from = from;
+    pool__stream_room.to = self.board->staging + POOL__STAGING_SIZE;
+}
+
 void pool__stream_begin(const struct pool__worker_birth *birth)
 {
     memset(&self, 0, sizeof self); /* a worker of a pool that was made in a worker has that one's here */
     self.board = birth->board;
+    room_is(birth->board->staging);
     self.tasks = birth->tasks;
     self.results = birth->results;
     self.doorbell = birth->doorbell;
@@ -99,6 +108,7 @@ void pool__stream_flush(void)
     }
     self.written = self.base = self.staged;
     self.oldest = 0;
+    room_is(self.board->staging);
     /* after this store the bytes may be overwritten: a host that copies them looks at base again */
     atomic_store_explicit(&self.board->base, self.base, memory_order_release);
     atomic_thread_fence(memory_order_release);
@@ -109,26 +119,9 @@ static unsigned char *staged_end(void)
     return self.board->staging + (self.staged - self.base);
 }
 
-static size_t staging_used(void)
-{
-    size_t row = self.row.count > 0 ? (size_t)(self.row_end - staged_end()) : 0;
-
-    return (size_t)(self.staged - self.base) + (size_t)pool__padded(row, POOL__RECORD_ALIGN);
-}
-static size_t staging_free(void)
-{
-    return POOL__STAGING_SIZE - staging_used();
-}
-
 static uint64_t record_length(uint64_t payload)
 {
     return POOL__RECORD_SIZE + pool__padded(payload, POOL__RECORD_ALIGN);
-}
-
-size_t pool__stream_room(unsigned char **room)
-{
-    *room = self.board->staging + staging_used();
-    return staging_free();
 }
 
 uint64_t pool__stream_oldest(void)
@@ -140,6 +133,7 @@ uint64_t pool__stream_oldest(void)
 static void publish(uint64_t length)
 {
     self.staged += length;
+    room_is(staged_end());
     atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
 }
 
@@ -176,35 +170,36 @@ static void open_row(const struct pool__frame *frame, uint32_t offset, size_t ea
         self.oldest = start;
 }
 
-/* What most results are: a constant size makes a few instructions of it. */
-static void copy_result(unsigned char *to, const void *from, size_t size)
+static bool follows(const struct pool__frame *frame, uint32_t offset, size_t each)
 {
-    if (size == 8)
-        memmove(to, from, 8);
-    else if (size == 4)
-        memmove(to, from, 4);
-    else if (size > 0)
-        memmove(to, from, size);
+    return self.row.count > 0 && self.row.each == each && self.row.offset + self.row.count == offset &&
+           self.row.batch == frame->batch;
 }
 
+/* The payload lies behind the row, so what is written before it cannot reach it before it is copied. */
 void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each,
                       uint64_t start, uint64_t run)
 {
-    if (self.row.count > 0 &&
-        (self.row.each != each || self.row.batch != frame->batch || self.row.offset + self.row.count != offset))
+    unsigned char *at;
+
+    if (!follows(frame, offset, each)) {
         close_row();
-    if (self.row.count == 0)
         open_row(frame, offset, each, start);
-    /* the payload lies behind the row: what is written before it cannot reach it before it is copied */
-    if (self.row.timed) {
-        copy_result(self.row_end + sizeof run, payload, each);
-        memcpy(self.row_end, &run, sizeof run);
-    } else {
-        copy_result(self.row_end, payload, each);
     }
-    self.row_end += pool__row_stride(self.row.each, self.row.timed);
+    at = self.row_end;
+    if (self.row.timed) {
+        memmove(at + sizeof run, payload, each);
+        memcpy(at, &run, sizeof run);
+        at += sizeof run;
+    } else if (each == sizeof(uint64_t)) { /* what most results are: a constant size is a few instructions */
+        memcpy(at, payload, sizeof(uint64_t));
+    } else {
+        memmove(at, payload, each);
+    }
+    self.row_end = at + each;
     self.row.run += run;
     self.row.count++;
+    pool__stream_room.from = (unsigned char *)pool__padded((uintptr_t)self.row_end, POOL__RECORD_ALIGN);
 }
 
 void pool__stream_took(uint64_t run)
@@ -242,9 +237,9 @@ void pool__stream_send(const struct pool__record *record, const void *payload, u
         send_directly(record, payload);
         return;
     }
-    if (length > staging_free())
+    if (length > (size_t)(pool__stream_room.to - pool__stream_room.from))
         pool__stream_flush();
-    at = self.board->staging + staging_used();
+    at = staged_end();
     /* a result that was built in place lies there already */
     if (payload != NULL && record->size > 0 && payload != at + POOL__RECORD_SIZE)
         memmove(at + POOL__RECORD_SIZE, payload, (size_t)record->size);

@@ -12,8 +12,10 @@
 
 void pool__stream_begin(const struct pool__worker_birth *birth);
 
-/* The free end of staging, and how many bytes it has. */
-size_t pool__stream_room(unsigned char **room);
+/* The free part of staging, aligned for a record. Changed by each call below. */
+extern struct pool__stream_room {
+    unsigned char *from, *to;
+} pool__stream_room;
 
 /*
  * Publishes a record. Its payload may lie in the room already, behind where the record will stand. `began` is when its

@@ -4,18 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char words[POOL__WORDS_ROOM];
+char pool__words[POOL__WORDS_ROOM];
 static int worker_index = -1;
 
-const char *pool__words(void)
-{
-    return words;
-}
-void pool__words_forget(void)
-{
-    if (words[0] != '\0') /* else its page need not even be there */
-        words[0] = '\0';
-}
 void pool__worker_index_set(int seat)
 {
     worker_index = seat;
@@ -86,7 +77,9 @@ int pool_return(struct pool_task *given, const void *data, size_t size)
     space = pool_return_space(given, size);
     if (space == NULL)
         return POOL_NO_MEMORY;
-    if (size > 0)
+    if (size == sizeof(uint64_t)) /* what most results are: a constant size is a few instructions */
+        memmove(space, data, sizeof(uint64_t));
+    else if (size > 0)
         memmove(space, data, size); /* the data may be part of the result so far */
     return 0;
 }
@@ -106,7 +99,7 @@ int pool_fail(struct pool_task *given, int code, const char *format, ...)
     (void)given; /* one task runs at a time, and in an initializer there is none */
     if (format != NULL) {
         va_start(arguments, format);
-        vsnprintf(words, sizeof words, format, arguments);
+        vsnprintf(pool__words, sizeof pool__words, format, arguments);
         va_end(arguments);
     }
     return code != 0 ? code : 1;

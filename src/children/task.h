@@ -28,9 +28,8 @@ static inline const void *pool__task_result(const struct pool__task *task)
     return task->heap != NULL ? task->heap : task->staging;
 }
 
-/* What pool_fail() said last in this worker, "" where nothing; forgotten before each task. */
-const char *pool__words(void);
-void pool__words_forget(void);
+/* What pool_fail() said last in this worker, "" where nothing; forgotten before each task by its first byte. */
+extern char pool__words[POOL__WORDS_ROOM];
 
 /* The seat that pool_worker_index() tells. */
 void pool__worker_index_set(int seat);

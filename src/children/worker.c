@@ -68,31 +68,32 @@ static void leave_if_stray(void)
 
 /* ---- one item */
 
-static bool function_is_ours(uintptr_t function)
+/* NULL: such a function is not in this process. */
+static pool_function *own_function(uintptr_t function)
 {
-    if (function == self.known_function)
-        return true;
-    if (!pool__executable_map_has(&self.setup->code, function))
-        return false;
+    if (function != self.known_function && !pool__executable_map_has(&self.setup->code, function))
+        return NULL;
     self.known_function = function;
-    return true;
+    return (pool_function *)function;
 }
 
-/* The result's room lies where its record will stand, so that a result that has one is never copied. */
+/*
+ * The result's room lies where its record will stand, so that a result that has one is never copied. All is set anew:
+ * the last task may have written there.
+ */
 static void prepare_task(const struct pool__frame *frame, uint32_t offset)
 {
     struct pool__task *task = &self.task;
-    unsigned char *room;
-    size_t size = pool__stream_room(&room);
 
     task->given.index = (size_t)(frame->first + offset);
     task->given.state = self.state;
     task->given.attempt = frame->attempt;
-    task->staging = room + POOL__RECORD_SIZE;
-    task->staging_room = size - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
+    task->staging = pool__stream_room.from + POOL__RECORD_SIZE;
+    task->staging_room =
+        (size_t)(pool__stream_room.to - pool__stream_room.from) - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
     task->result_size = 0;
     task->has_result = task->no_memory = false;
-    pool__words_forget();
+    pool__words[0] = '\0';
 }
 
 static void forget_heap_result(void)
@@ -120,8 +121,8 @@ static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum 
         record.size = self.task.result_size;
         payload = pool__task_result(&self.task);
     } else if (how == POOL__HOW_FAILED) {
-        record.size = strlen(pool__words());
-        payload = pool__words();
+        record.size = strlen(pool__words);
+        payload = pool__words;
     }
     pool__stream_send(&record, payload, start);
     forget_heap_result();
@@ -133,11 +134,13 @@ static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum 
  */
 struct block {
     struct pool__claim claim;
-    uint32_t count;      /* claimed at first */
-    uint64_t began;      /* the first */
-    uint64_t start, end; /* of the last item, or of all, where times are not told */
-    bool timed;          /* one item, or the program is told of each */
-    bool broken;         /* the last one did not end well, or left a large result; or the claim is lost */
+    uint32_t count;          /* claimed at first */
+    uint64_t began;          /* the first */
+    uint64_t start, end;     /* of the last item, or of all, where times are not told */
+    pool_function *function; /* NULL: not in this process */
+    bool watched;            /* the host may take it back: the word is looked at before each item */
+    bool timed;              /* one item, or the program is told of each */
+    bool broken;             /* the last one did not end well, or left a large result; or the claim is lost */
 };
 
 static void start_clock(struct block *block, uint64_t now)
@@ -167,20 +170,16 @@ static void flush_if_due(struct block *block, bool hurry)
 /* Room for a result, whatever it may be, that is not to go on the heap. */
 static void make_room_for_result(struct block *block)
 {
-    unsigned char *room;
-
-    if (pool__stream_room(&room) < RESULT_ROOM)
+    if (pool__stream_room.to - pool__stream_room.from < (ptrdiff_t)RESULT_ROOM)
         flush(block);
 }
 
-static void mark(const struct pool__frame *frame, uint32_t offset, enum pool__mark as)
+static void mark_done(const struct pool__frame *frame, uint32_t offset)
 {
-    pool__board_mark(self.board, frame->batch, offset, as);
-    if (as == POOL__MARK_DONE) {
-        self.done.batch = frame->batch;
-        self.done.offset = offset;
-        self.done.mark = as;
-    }
+    self.done.batch = frame->batch;
+    self.done.offset = offset;
+    self.done.mark = POOL__MARK_DONE;
+    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_DONE);
 }
 
 /* The last thing before the call. False: the host has taken the item back. */
@@ -188,51 +187,61 @@ static bool may_start(const struct pool__frame *frame, struct block *block)
 {
     uint32_t offset = block->claim.next;
 
-    mark(frame, offset, POOL__MARK_RUN);
-    if ((frame->flags & POOL__FRAME_BLOCKS) == 0 || pool__board_may_start(self.board, &block->claim))
+    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
+    if (!block->watched || pool__board_may_start(self.board, &block->claim))
         return true;
     if (offset > 0)
-        mark(frame, offset - 1, POOL__MARK_DONE);
+        mark_done(frame, offset - 1);
     else
         pool__board_mark(self.board, self.done.batch, self.done.offset, self.done.mark);
     return false;
 }
 
+/* It did not end well, or its result has no place in a row. */
+static void end_apart(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code,
+                      struct block *block)
+{
+    block->end = pool__now();
+    send_outcome(frame, offset, how, code, block->start, block->end);
+    if (how != POOL__HOW_OK) {
+        mark_done(frame, offset);
+        flush(block);
+    }
+}
+
+static enum pool__how how_it_ended(int code)
+{
+    return code != 0 ? POOL__HOW_FAILED : self.task.no_memory ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
+}
+
 static void run_item(const struct pool__frame *frame, struct block *block)
 {
-    pool_function *function = (pool_function *)(uintptr_t)frame->function;
-    enum pool__how how = POOL__HOW_REFUSED;
     uint32_t offset = block->claim.next;
+    enum pool__how how = POOL__HOW_REFUSED;
     int code = 0;
 
     make_room_for_result(block);
     prepare_task(frame, offset);
     if (block->timed)
         start_clock(block, block->end);
-    if (!may_start(frame, block)) {
-        block->broken = true;
+    block->broken = !may_start(frame, block);
+    if (block->broken)
         return;
-    }
-    block->claim.next++;
-    self.started_items++;
-    if (function_is_ours((uintptr_t)frame->function)) {
-        code = function(&self.task.given);
+    block->claim.next = offset + 1;
+    if (block->function != NULL) {
+        code = block->function(&self.task.given);
         leave_if_stray();
         pool__stdio_flush();
-        how = code != 0 ? POOL__HOW_FAILED : self.task.no_memory ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
+        how = how_it_ended(code);
     }
-    block->broken = how != POOL__HOW_OK || self.task.heap != NULL || self.task.result_size > POOL__ROW_EACH;
-    if (block->timed || block->broken)
+    if (how != POOL__HOW_OK || self.task.heap != NULL || self.task.result_size > POOL__ROW_EACH || frame->count == 1) {
+        block->broken = frame->count > 1;
+        end_apart(frame, offset, how, code, block);
+        return;
+    }
+    if (block->timed)
         block->end = pool__now();
-    if (frame->count == 1 || block->broken)
-        send_outcome(frame, offset, how, code, block->start, block->end);
-    else
-        pool__stream_add(frame, offset, self.task.staging, self.task.result_size, block->start,
-                         block->end - block->start);
-    if (how != POOL__HOW_OK) {
-        mark(frame, offset, POOL__MARK_DONE);
-        flush(block);
-    }
+    pool__stream_add(frame, offset, self.task.staging, self.task.result_size, block->start, block->end - block->start);
 }
 
 /* Is it this worker's time to be replaced? Looked at between items only. */
@@ -249,6 +258,15 @@ static bool somebody_waits(void)
     return atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
 }
 
+static void find_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
+                      uint32_t offset)
+{
+    struct pool_task *given = &self.task.given;
+
+    if (!pool__frame_item(frame, body, cursor, offset, &given->arg, &given->size))
+        _exit(0); /* not a frame that a host of this version makes */
+}
+
 /* Up to its end, or until somebody waits for what is finished. */
 static void run_block(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
                       struct block *block)
@@ -257,17 +275,17 @@ static void run_block(const struct pool__frame *frame, const unsigned char *body
     bool hurry = false;
 
     while (block->claim.next < block->claim.end && !block->broken && !hurry) {
-        if (!pool__frame_item(frame, body, cursor, block->claim.next, &self.task.given.arg, &self.task.given.size))
-            _exit(0); /* not a frame that a host of this version makes */
+        find_item(frame, body, cursor, block->claim.next);
         run_item(frame, block);
         hurry = somebody_waits();
     }
+    self.started_items += block->claim.next - first;
     if (!block->timed && !block->broken) {
         block->end = pool__now();
         pool__stream_took(block->end - block->start);
     }
     if (block->claim.next > first)
-        mark(frame, block->claim.next - 1, POOL__MARK_DONE);
+        mark_done(frame, block->claim.next - 1);
     pool__board_give_back(self.board, &block->claim);
     if (hurry)
         atomic_store_explicit(&self.board->hurry, 0, memory_order_relaxed);
@@ -300,6 +318,8 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
 
     pool__shared_bytes_find(frame->shared, &self.task.given);
     memset(&block, 0, sizeof block);
+    block.function = own_function((uintptr_t)frame->function);
+    block.watched = (frame->flags & POOL__FRAME_BLOCKS) != 0;
     block.end = blocks ? pool__now() : 0;
     while (!self.leaving && pool__board_claim(self.board, frame->batch, most, &block.claim)) {
         block.count = block.claim.end - block.claim.next;
@@ -478,8 +498,8 @@ static void start(void)
     memset(&record, 0, sizeof record);
     record.kind = code == 0 ? POOL__RECORD_READY : POOL__RECORD_START_FAILED;
     record.code = code == 0 ? (int32_t)own : code;
-    record.size = code == 0 ? 0 : strlen(pool__words());
-    pool__stream_send(&record, pool__words(), 0);
+    record.size = code == 0 ? 0 : strlen(pool__words);
+    pool__stream_send(&record, pool__words, 0);
     pool__stream_flush();
     if (code != 0)
         pool__worker_exit(1);

@@ -86,8 +86,8 @@ static bool size_at(const struct pool__frame *frame, const unsigned char *body, 
     return *size <= left && pool__padded(*size, POOL__FRAME_ALIGN) <= left;
 }
 
-bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
-                      uint32_t offset, const void **item, size_t *size)
+bool pool__frame_item_of_any_size(const struct pool__frame *frame, const unsigned char *body,
+                                  struct pool__cursor *cursor, uint32_t offset, const void **item, size_t *size)
 {
     uint64_t bytes;
 

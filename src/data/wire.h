@@ -95,9 +95,23 @@ struct pool__cursor {
     uint64_t passed; /* padded bytes of the items before `offset` */
 };
 
+bool pool__frame_item_of_any_size(const struct pool__frame *frame, const unsigned char *body,
+                                  struct pool__cursor *cursor, uint32_t offset, const void **item, size_t *size);
+
 /* The item at `offset` in a whole body. False where it does not lie in it. */
-bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
-                      uint32_t offset, const void **item, size_t *size);
+static inline bool pool__frame_item(const struct pool__frame *frame, const unsigned char *body,
+                                    struct pool__cursor *cursor, uint32_t offset, const void **item, size_t *size)
+{
+    uint64_t end = (uint64_t)offset + 1;
+
+    if (frame->item_size > UINT32_MAX) /* so large, or it varies */
+        return pool__frame_item_of_any_size(frame, body, cursor, offset, item, size);
+    if (offset >= frame->count || end * frame->item_size > frame->body)
+        return false;
+    *item = body + (size_t)offset * (size_t)frame->item_size;
+    *size = (size_t)frame->item_size;
+    return true;
+}
 
 static inline uint64_t pool__padded(uint64_t size, uint64_t align)
 {
