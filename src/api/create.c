@@ -155,6 +155,8 @@ static void destroy(struct pool *pool);
 
 static void init_plain(struct pool *pool)
 {
+    size_t i;
+
     pool->generation = pool__process_generation();
     pool->references = 1;
     pool->zygote.control = -1;
@@ -165,6 +167,8 @@ static void init_plain(struct pool *pool)
     pthread_mutex_init(&pool->lock, NULL);
     pool__condition_init(&pool->quiet);
     pool__condition_init(&pool->call_done);
+    for (i = 0; i < POOL__BEDS; i++)
+        pool__condition_init(&pool->beds[i]);
     pool__list_init(&pool->unwanted);
     pool__list_init(&pool->iterators);
     pool__list_init(&pool->waiters);
@@ -290,7 +294,7 @@ static void wait_for_calls(struct pool *pool)
     pool__lock(pool);
     pool->destroying = true;
     while (pool->calls > 0)
-        pthread_cond_wait(&pool->quiet, &pool->lock);
+        pool__sleep(pool, &pool->quiet, POOL__NEVER);
     pool__unlock(pool);
 }
 

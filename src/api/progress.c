@@ -88,7 +88,7 @@ void pool__progress_end(struct pool__progress *progress, bool last)
     if (pool__in_callback(pool))
         return; /* freed in a callback: a call of its own cannot be running elsewhere */
     while (pool->current == &progress->call)
-        pthread_cond_wait(&pool->call_done, &pool->lock);
+        pool__sleep(pool, &pool->call_done, POOL__NEVER);
     if (!last)
         return;
     pool__callbacks_take_turn(pool);

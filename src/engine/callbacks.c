@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fork_child.h"
 #include "engine/role.h"
 
@@ -26,7 +27,7 @@ bool pool__callbacks_idle(const struct pool *pool)
 void pool__callbacks_take_turn(struct pool *pool)
 {
     while (pool->calling)
-        pthread_cond_wait(&pool->call_done, &pool->lock);
+        pool__sleep(pool, &pool->call_done, POOL__NEVER);
     pool->calling = true;
     pool->called_within = calling_for;
     calling_for = pool;
@@ -97,7 +98,7 @@ static void *caller(void *argument)
     pool__lock(pool);
     while (!pool->caller_ends || !pool__list_empty(&pool->calls_queued)) {
         if (pool__list_empty(&pool->calls_queued) || pool->calling) {
-            pthread_cond_wait(&pool->call_done, &pool->lock);
+            pool__sleep(pool, &pool->call_done, POOL__NEVER);
             continue;
         }
         run_one(pool);

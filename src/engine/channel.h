@@ -69,7 +69,7 @@ struct pool__channel {
     uint64_t received, piped;
     /* what was taken of a row that the worker had not closed: its record, when it comes, brings these again */
     uint32_t open_batch, open_first, open_taken; /* batch 0: nothing */
-    uint64_t sent; /* bytes of frames written into the task pipe */
+    uint64_t sent;                               /* bytes of frames written into the task pipe */
 };
 
 struct pool;
@@ -123,12 +123,6 @@ void pool__channel_forget(struct pool *pool, struct pool__channel *channel, stru
 
 /* Reads what is there, a bounded amount, and delivers it. */
 void pool__channel_read(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
-
-/*
- * Takes what the worker has staged, whether it has sent it or not, with what it has sent left in the pipe: there its
- * bytes are known already, and are read when there are enough of them. False: there was nothing.
- */
-bool pool__channel_take(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);
 
 /* Takes what the worker has staged and not sent, beside it (rule 6) or after its death (inv. 6). */
 void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel);

@@ -7,10 +7,7 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "engine/engine.h"
-#include "engine/loss.h"
 #include "engine/staffing.h"
-
-#define KNOWN_MOST 2048u /* bytes that may lie in a result pipe though they were taken from the board */
 
 static size_t smaller(uint64_t a, size_t b)
 {
@@ -243,31 +240,6 @@ void pool__channel_salvage(struct pool *pool, struct pool__seat *seat, struct po
     decode(pool, seat, channel, pool->scratch, got);
     take_open_row(pool, seat, channel);
     check_progress(pool, seat, channel);
-}
-
-static void read_if_ours(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
-{
-    if (pool__identity_is(channel->results, &channel->result_pipe))
-        pool__channel_read(pool, seat, channel);
-    else
-        pool__note_loss(pool);
-}
-
-/*
- * What is on its way into the pipe anyway is not waited for: its bytes are known when they come. A worker's next write
- * must not find the pipe full of such bytes, be it as small as a page.
- */
-bool pool__channel_take(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
-{
-    uint64_t before = channel->received, staged = atomic_load_explicit(&seat->board->staged, memory_order_acquire);
-
-    if (staged <= before || channel->at_end)
-        return false;
-    if (staged - channel->piped <= KNOWN_MOST)
-        pool__channel_salvage(pool, seat, channel);
-    if (channel->received == before || channel->received - channel->piped > KNOWN_MOST / 2)
-        read_if_ours(pool, seat, channel);
-    return channel->received != before;
 }
 
 void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)

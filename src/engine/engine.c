@@ -26,18 +26,51 @@ void pool__lock(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
 }
 
+static void wake_beds(struct pool *pool, uint32_t which)
+{
+    size_t i;
+
+    for (i = 0; which != 0; i++, which >>= 1)
+        if ((which & 1) != 0)
+            pthread_cond_signal(&pool->beds[i]);
+}
+
+/*
+ * Who is woken wants the lock: so that he need not sleep again at once, he is woken when it is free. The pool's memory
+ * is held meanwhile, since he may be the last who uses it.
+ */
 void pool__unlock(struct pool *pool)
 {
     struct pool__grave *grave = pool->graves;
+    uint32_t to_wake = pool->to_wake;
 
     pool->graves = NULL;
+    pool->to_wake = 0;
+    if (to_wake != 0)
+        pool__hold(pool);
     pthread_mutex_unlock(&pool->lock);
+    if (to_wake != 0) {
+        wake_beds(pool, to_wake);
+        pool__let_go(pool);
+    }
     while (grave != NULL) {
         struct pool__grave *next = grave->next;
 
         grave->dispose(grave);
         grave = next;
     }
+}
+
+void pool__sleep(struct pool *pool, pthread_cond_t *condition, uint64_t end)
+{
+    struct timespec until = pool__timespec(end);
+
+    wake_beds(pool, pool->to_wake);
+    pool->to_wake = 0;
+    if (end == POOL__NEVER)
+        pthread_cond_wait(condition, &pool->lock);
+    else
+        pthread_cond_timedwait(condition, &pool->lock, &until);
 }
 
 void pool__bury(struct pool *pool, struct pool__grave *grave, void (*dispose)(struct pool__grave *grave))
@@ -55,6 +88,7 @@ void pool__hold(struct pool *pool)
 void pool__let_go(struct pool *pool)
 {
     bool last;
+    size_t i;
 
     pthread_mutex_lock(&pool->lock);
     last = --pool->references == 0;
@@ -64,6 +98,8 @@ void pool__let_go(struct pool *pool)
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->quiet);
     pthread_cond_destroy(&pool->call_done);
+    for (i = 0; i < POOL__BEDS; i++)
+        pthread_cond_destroy(&pool->beds[i]);
     free(pool->broken_words);
     free(pool->last_failure.words);
     pool__names_free(pool->names);

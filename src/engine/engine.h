@@ -28,6 +28,7 @@
 struct pool__waiter;
 struct pool__call;
 
+#define POOL__BEDS  32u /* conditions that threads may sleep on, besides what they bring themselves */
 #define POOL__GIVEN 4u  /* seats whose boards a waiter looks at before it sleeps */
 #define POOL__FEW   16u /* with more items with workers than these it does not */
 
@@ -105,7 +106,10 @@ struct pool {
     struct pool__seat *given[POOL__GIVEN]; /* those that were sent a batch last, in turns */
     unsigned gave, gave_then;              /* how often; and when the holder began to look */
     struct pool__waiter *background;
-    bool listening, thread_started; /* set at create */
+    pthread_cond_t beds[POOL__BEDS]; /* for threads that wait and have not the role: see role.h */
+    uint32_t beds_taken;             /* a bit for each, */
+    uint32_t to_wake;                /* and for each whose sleeper is to wake when the lock is let go */
+    bool listening, thread_started;  /* set at create */
     bool thread_runs, thread_ends;
     pthread_t thread;
     uint64_t thread_sleeps_until;
@@ -141,8 +145,11 @@ static inline bool pool__is_here(const struct pool *pool)
 
 void pool__lock(struct pool *pool);
 
-/* Lets the lock go, then frees what was buried. */
+/* Lets the lock go, then wakes who is to be woken, and frees what was buried. */
 void pool__unlock(struct pool *pool);
+
+/* Sleeps on a condition until `end` at the most, the lock let go meanwhile. */
+void pool__sleep(struct pool *pool, pthread_cond_t *condition, uint64_t end);
 
 /* To be freed by `dispose` once the lock is let go, so that whoever is in the middle of a step may still look at it. */
 void pool__bury(struct pool *pool, struct pool__grave *grave, void (*dispose)(struct pool__grave *grave));

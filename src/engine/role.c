@@ -61,12 +61,20 @@ static void wake_holder(struct pool *pool, const struct pool__waiter *holder)
         wake_sleeper(pool);
 }
 
+static void end_sleep(struct pool *pool, const struct pool__waiter *waiter)
+{
+    if (waiter->bed == &waiter->own)
+        pthread_cond_signal(waiter->bed);
+    else if (waiter->bed != NULL)
+        pool->to_wake |= UINT32_C(1) << (waiter->bed - pool->beds);
+}
+
 static void wake_waiter(struct pool *pool, struct pool__waiter *waiter)
 {
     if (pool->holder == waiter)
         wake_holder(pool, waiter);
-    else if (waiter->has_slept)
-        pthread_cond_signal(&waiter->wake);
+    else
+        end_sleep(pool, waiter);
 }
 
 void pool__notify(struct pool *pool, const void *object)
@@ -107,13 +115,12 @@ static void pass_on(struct pool *pool)
     pool->holder = NULL;
     if (!pool__list_empty(&pool->waiters)) {
         pool->holder = pool__holder(pool->waiters.next, struct pool__waiter, link);
-        if (pool->holder->has_slept)
-            pthread_cond_signal(&pool->holder->wake);
+        end_sleep(pool, pool->holder);
     }
     pool__rouse(pool);
 }
 
-/* ---- looking for a moment before going to sleep: spin.h, and "sent" and "staged" in board.h */
+/* ---- looking for a moment before going to sleep: spin.h, and "sent" and "base" in board.h */
 
 struct watch {
     const struct pool__board *board;
@@ -136,9 +143,10 @@ static size_t watch_boards(const struct pool *pool, struct watch *watches)
     return count;
 }
 
-static bool is_staged(const struct watch *watch)
+/* The worker has written more into its pipe than was read: a read does not come in vain. */
+static bool has_sent(const struct watch *watch)
 {
-    return atomic_load_explicit(&watch->board->staged, memory_order_acquire) > watch->received;
+    return atomic_load_explicit(&watch->board->base, memory_order_acquire) > watch->received;
 }
 
 /*
@@ -151,7 +159,7 @@ static bool look_for_a_moment(struct pool *pool, const struct watch *watches, si
 
     do {
         for (i = 0; i < count; i++)
-            if (is_staged(&watches[i]))
+            if (has_sent(&watches[i]))
                 return pool__now() < end;
         if (atomic_load_explicit(&pool->poked, memory_order_acquire))
             return true;
@@ -160,22 +168,27 @@ static bool look_for_a_moment(struct pool *pool, const struct watch *watches, si
 }
 
 /* What was seen. False: nothing. */
-static bool take_what_is_staged(struct pool *pool)
+static bool read_what_is_sent(struct pool *pool)
 {
-    bool taken = false;
+    bool any = false;
     size_t i;
 
-    for (i = 0; i < POOL__GIVEN; i++) {
+    for (i = 0; i < POOL__GIVEN && !pool__has_lost(pool); i++) {
         struct pool__seat *seat = pool->given[i];
+        struct pool__channel *channel = seat != NULL ? pool__channel_of(pool, seat) : NULL;
+        uint64_t received = channel != NULL ? channel->received : 0;
+        struct watch watch = {seat != NULL ? seat->board : NULL, received};
 
-        if (seat != NULL && seat->board != NULL)
-            taken = pool__channel_take(pool, seat, pool__channel_of(pool, seat)) || taken;
+        if (watch.board == NULL || channel->at_end || !has_sent(&watch))
+            continue;
+        pool__channel_read(pool, seat, channel);
+        any = any || channel->received != received;
     }
-    return taken;
+    return any;
 }
 
 /*
- * Only for single results: where many are under way, they come together by the pipe. True: something has happened, and
+ * Only for single results: where many are under way, they come together. True: something has happened, and
  * the caller looks again before it sleeps.
  */
 static bool spin_on_boards(struct pool *pool, uint64_t end)
@@ -196,9 +209,9 @@ static bool spin_on_boards(struct pool *pool, uint64_t end)
     pool__lock(pool);
     pool->holder_spins = false;
     poked = atomic_load_explicit(&pool->poked, memory_order_relaxed);
-    taken = take_what_is_staged(pool);
+    taken = read_what_is_sent(pool);
     if (seen && !poked)
-        pool__spin_hit(&pool->spin); /* it is taken, or comes by the pipe in a moment */
+        pool__spin_hit(&pool->spin);
     else if (!seen)
         pool__spin_vain(&pool->spin);
     if (taken)
@@ -240,17 +253,35 @@ void pool__look_at_pipes(struct pool *pool)
     pool__poller_leave_rung(pool->pipes);
 }
 
+/* One of the pool's, so that it can be signalled when the lock is let go, whatever has become of its sleeper by then. */
+static void make_bed(struct pool *pool, struct pool__waiter *self)
+{
+    size_t i = 0;
+
+    while (i < POOL__BEDS && (pool->beds_taken >> i & 1) != 0)
+        i++;
+    if (i == POOL__BEDS) {
+        pool__condition_init(&self->own);
+        self->bed = &self->own;
+    } else {
+        pool->beds_taken |= UINT32_C(1) << i;
+        self->bed = &pool->beds[i];
+    }
+}
+
+static void leave_bed(struct pool *pool, struct pool__waiter *self)
+{
+    if (self->bed == &self->own)
+        pthread_cond_destroy(&self->own);
+    else if (self->bed != NULL)
+        pool->beds_taken &= ~(UINT32_C(1) << (self->bed - pool->beds));
+}
+
 static void sleep_on_condition(struct pool *pool, struct pool__waiter *self, uint64_t end)
 {
-    struct timespec until = pool__timespec(end);
-
-    if (!self->has_slept)
-        pool__condition_init(&self->wake);
-    self->has_slept = true;
-    if (end == POOL__NEVER)
-        pthread_cond_wait(&self->wake, &pool->lock);
-    else
-        pthread_cond_timedwait(&self->wake, &pool->lock, &until);
+    if (self->bed == NULL)
+        make_bed(pool, self);
+    pool__sleep(pool, self->bed, end);
 }
 
 static bool may_hold(const struct pool *pool, const struct pool__waiter *self)
@@ -289,7 +320,7 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
 
     if (ready(context))
         return true;
-    self.has_slept = false;
+    self.bed = NULL;
     self.object = object;
     pool__list_append(&pool->waiters, &self.link);
     is_so = wait_as(pool, &self, ready, context, end);
@@ -297,8 +328,7 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
     if (pool->holder == &self)
         pass_on(pool);
     pool__poller_leave_rung(pool->pipes);
-    if (self.has_slept)
-        pthread_cond_destroy(&self.wake);
+    leave_bed(pool, &self);
     return is_so;
 }
 

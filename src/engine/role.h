@@ -16,9 +16,9 @@
 
 struct pool__waiter {
     struct pool__link link;
-    const void *object; /* what it waits for; NULL: anything */
-    bool has_slept;     /* on its condition, which is made when it first does */
-    pthread_cond_t wake;
+    const void *object;  /* what it waits for; NULL: anything */
+    pthread_cond_t *bed; /* the condition that it sleeps on, one of the pool's; NULL: it has not slept yet */
+    pthread_cond_t own;  /* where all of those are taken */
 };
 
 /*

@@ -556,9 +556,6 @@ static void end_in_write(struct pool *pool, enum how how, size_t size, uint64_t 
         assert_true(is_all(result->data, size, 'r'));
     }
     pool_future_free(future);
-    /* a result that was taken from the board may be here before the worker has come to its write */
-    for (int i = 0; i < GATE_SECONDS * 1000 && atomic_load(&plan->armed) != 0; i++)
-        pause_briefly();
     assert_int_equal(atomic_load(&plan->armed), 0);
 }
 

@@ -155,6 +155,36 @@ static void a_deadline_reaches_who_sleeps(void **state)
     }
 }
 
+enum { SLEEPERS = 40 }; /* more than the pool has conditions for */
+
+static void *waits_for_future(void *future)
+{
+    return pool_future_wait(future, POOL_FOREVER) == POOL_OK ? future : NULL;
+}
+
+static void everybody_is_woken(void **state)
+{
+    struct pool *pool = made(pool_that_spins("20"));
+    pthread_t threads[SLEEPERS];
+
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        ground_make();
+        struct pool_future *future = start_gated(pool, 0, 1, NULL);
+        for (int i = 0; i < SLEEPERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, waits_for_future, future), 0);
+        assert_true(gate_wait_arrived(&ground->gate[0], 1));
+        gate_open(&ground->gate[0]);
+        for (int i = 0; i < SLEEPERS; i++) {
+            void *waited = NULL;
+            assert_int_equal(pthread_join(threads[i], &waited), 0);
+            assert_ptr_equal(waited, future);
+        }
+        pool_future_free(future);
+    }
+    pool_destroy(pool);
+}
+
 /* ---- spinning */
 
 static bool have_processors(void)
@@ -319,7 +349,7 @@ static void who_spins_holds_nobody_up(void **state)
     pool_destroy(caller.pool);
 }
 
-/* Its bytes are taken from the board and lie in the pipe besides, or do not fit on the board: each result is whole. */
+/* On the board and in the pipe, or too large for both: each result is whole. */
 static void results_of_all_sizes(void **state)
 {
     static unsigned char sent[100000], got[100000];
@@ -364,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(nobody_wakes_himself),
         PROCESS_TEST(a_deadline_reaches_who_sleeps),
+        PROCESS_TEST(everybody_is_woken),
         PROCESS_TEST(both_sides_spin),
         PROCESS_TEST(it_may_be_forbidden),
 #if defined(__linux__) && !defined(POOL__PORTABLE)
