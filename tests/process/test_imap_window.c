@@ -268,6 +268,54 @@ static void held_while_others_take(void **state)
     }
 }
 
+/*
+ * Another thread, which waits for a task of its own, has the right to read results: who waits for an iterator's is told
+ * of them, though he reads nothing himself.
+ */
+static void *wait_for_future(void *future)
+{
+    return pool_future_wait(future, POOL_FOREVER) == POOL_OK ? NULL : future;
+}
+
+static void *open_soon(void *gate)
+{
+    for (int i = 0; i < 20; i++)
+        pause_briefly();
+    gate_open(gate);
+    return NULL;
+}
+
+static void told_by_who_reads(void **state)
+{
+    (void)state;
+    struct pool *pool = made(pool_create(3, NULL));
+    for (int kind = 0; kind < 2; kind++)
+        for (int round = 0; round < 5; round++) {
+            struct gated orders[3] = {{1, 0}, {1, 1}, {1, 2}};
+            pthread_t reader, opener;
+            void *failed;
+            ground_make();
+            struct pool_future *other = start_gated(pool, 0, 1, NULL);
+            assert_true(gate_wait_arrived(&ground->gate[0], 1));
+            assert_int_equal(pthread_create(&reader, NULL, wait_for_future, other), 0);
+            for (int i = 0; i < 20; i++)
+                pause_briefly();
+            struct pool_iterator *iterator = made(kinds[kind](pool, task_gated, POOL_ARRAY(orders), NULL));
+            assert_int_equal(pthread_create(&opener, NULL, open_soon, &ground->gate[1]), 0);
+            const struct pool_result *result;
+            for (int i = 0; i < 3; i++)
+                assert_status(pool_iterator_next(iterator, GATE_SECONDS * 500, &result), POOL_OK);
+            assert_status(pool_iterator_next(iterator, 0, &result), POOL_END);
+            gate_open(&ground->gate[0]);
+            assert_int_equal(pthread_join(opener, NULL), 0);
+            assert_int_equal(pthread_join(reader, &failed), 0);
+            assert_null(failed);
+            pool_iterator_free(iterator);
+            pool_future_free(other);
+        }
+    close_and_join(pool);
+}
+
 /* Cancelled with the window full: all that was read comes out, once, with its argument. */
 static void cancelled_in_the_middle(void **state)
 {
@@ -378,6 +426,7 @@ int main(void)
         PROCESS_TEST(results_of_one_size),
         PROCESS_TEST(one_is_left_behind),
         PROCESS_TEST(held_while_others_take),
+        PROCESS_TEST(told_by_who_reads),
         PROCESS_TEST(cancelled_in_the_middle),
         PROCESS_TEST(freed_with_results_outstanding),
         PROCESS_TEST(large_items_are_not_read_far_ahead),
