@@ -50,6 +50,7 @@ struct pool__channel {
     bool start_failed;                            /* START_FAILED came */
     bool poisoned;                                /* nonsense came: nothing more is read */
     bool stop_pending;                            /* a STOP frame is to follow what waits */
+    bool killer_looked_for, killer_at_work;       /* the out-of-memory killer, at this life's end: crash_words.c */
 
     struct pool__bytes backlog;
     const unsigned char *rest; /* NULL while rest_left > 0: zeros */

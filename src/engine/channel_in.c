@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/descriptor.h"
+#include "engine/crash_words.h"
 #include "engine/engine.h"
 #include "engine/staffing.h"
 
@@ -200,6 +201,7 @@ static void read_some(struct pool *pool, struct pool__seat *seat, struct pool__c
             if (!pool__has_hung_up(channel->results)) /* no end, but a failure; what is in it is read after its death */
                 pool__staffing_condemn(&pool->scheduler, seat, POOL__KILL_PIPE, pool__now());
             seat->hung_up = true;
+            pool__death_expected(pool, seat);
             seat->prodded_at = pool__now();
             pool->restaff = true;
         }

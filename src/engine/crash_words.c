@@ -287,6 +287,33 @@ char *pool__crash_words(const struct pool__crash_scene *scene)
     return text.bytes;
 }
 
+/* The counter has risen before the signal is sent. */
+static bool was_out_of_memory(struct pool *pool, struct pool__channel *channel)
+{
+    if (!channel->killer_looked_for) {
+        channel->killer_looked_for = true;
+        channel->killer_at_work = pool__oom_kills("", &pool->oom_file) > pool->oom_kills;
+    }
+    return channel->killer_at_work;
+}
+
+void pool__death_expected(struct pool *pool, const struct pool__seat *seat)
+{
+    struct pool__place place;
+    const struct pool__run *run = pool__seat_running(seat, &place);
+    struct pool__symbol symbol;
+    uintptr_t function;
+
+    if (run == NULL || seat->reason != POOL__KILL_NONE)
+        return;
+    was_out_of_memory(pool, pool__channel_of(pool, seat));
+    function = (uintptr_t)run->job->function;
+    if (known_name(&pool->names, function) == NULL) {
+        pool__symbols_find(&function, 1, &symbol);
+        keep_name(&pool->names, function, &symbol);
+    }
+}
+
 char *pool__death_words(struct pool *pool, const struct pool__seat *seat, int status, bool starting)
 {
     struct pool__crash_scene scene;
@@ -304,7 +331,7 @@ char *pool__death_words(struct pool *pool, const struct pool__seat *seat, int st
     scene.crash = pool__board_crash(seat->board, &crash) ? &crash : NULL;
     scene.reason = seat->reason;
     scene.out_of_memory = WTERMSIG(status) == SIGKILL && seat->reason == POOL__KILL_NONE &&
-                          pool__oom_kills("", &pool->oom_file) > pool->oom_kills;
+                          was_out_of_memory(pool, pool__channel_of(pool, seat));
     scene.names = &pool->names;
     return pool__crash_words(&scene);
 }

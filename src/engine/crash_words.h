@@ -34,6 +34,12 @@ void pool__names_free(struct pool__name *names);
 char *pool__crash_words(const struct pool__crash_scene *scene);
 
 /*
+ * The result pipe of a worker is at its end, and its death will be told in a moment: what its words will need is looked
+ * for meanwhile. Under the pool's lock.
+ */
+void pool__death_expected(struct pool *pool, const struct pool__seat *seat);
+
+/*
  * The same of a worker that is dead, where it was running an item whose outcome is owed, or, where `starting`, its
  * initializer. Under the pool's lock, before its items are judged.
  */

@@ -333,6 +333,16 @@ static void withdraw_unwanted(struct pool *pool)
                                  false);
 }
 
+/* To start a worker takes longer than to tell of a death: a timer that has passed has the background thread do it. */
+static bool must_staff(struct pool *pool, uint64_t now)
+{
+    if (pool->scheduler.ending || now >= pool->scheduler.staff_at)
+        return true;
+    if (pool->restaff && pool->leaves)
+        pool->scheduler.staff_at = 0;
+    return pool->restaff && !pool->leaves;
+}
+
 void pool__settle(struct pool *pool)
 {
     uint64_t now = pool__now();
@@ -347,7 +357,7 @@ void pool__settle(struct pool *pool)
     pool__scheduler_look(&pool->scheduler, now);
     pool__deadline_check(&pool->scheduler, now);
     pool__scheduler_dispatch(&pool->scheduler, now);
-    if (pool->restaff || pool->scheduler.ending || now >= pool->scheduler.staff_at) {
+    if (must_staff(pool, now)) {
         pool->restaff = false;
         resend_kills(pool);
         pool__staffing_adjust(&pool->scheduler, now);

@@ -72,6 +72,7 @@ struct pool {
     bool loss_noted;     /* a descriptor of ours is another's, */
     bool lost;           /* and all were given up */
     bool restaff;        /* staffing has something to do */
+    bool leaves;         /* who settles has what he waited for: he leaves that to the background thread */
     uint64_t retry_at;   /* when what could not be sent is tried again: pool__retry_soon() */
     bool creating;       /* pool_create() has not returned: a spawn that fails ends it */
     int create_error;

@@ -219,7 +219,7 @@ static bool spin_on_boards(struct pool *pool, uint64_t end)
     return taken || poked;
 }
 
-static void sleep_on_pipes(struct pool *pool, uint64_t end)
+static void sleep_on_pipes(struct pool *pool, bool (*is_so)(const void *context), const void *context, uint64_t end)
 {
     struct pool__ready ready[EVENTS];
     size_t count;
@@ -237,7 +237,9 @@ static void sleep_on_pipes(struct pool *pool, uint64_t end)
     pool__lock(pool);
     pool->holder_sleeps_until = 0;
     pool__handle_ready(pool, ready, count);
+    pool->leaves = pool->restaff && pool->thread_runs && is_so(context);
     pool__settle(pool);
+    pool->leaves = false;
 }
 
 void pool__look_at_pipes(struct pool *pool)
@@ -304,7 +306,7 @@ static bool wait_as(struct pool *pool, struct pool__waiter *self, bool (*ready)(
             continue;
         if (may_hold(pool, self) && !pool->lost) {
             pool->holder = self;
-            sleep_on_pipes(pool, end);
+            sleep_on_pipes(pool, ready, context, end);
         } else if (end != 0) {
             pool__rouse(pool); /* what this thread has submitted may have a deadline */
             sleep_on_condition(pool, self, end);

@@ -28,14 +28,16 @@ static struct pool *open_pool(unsigned workers, unsigned flags, pid_t *pids, pid
     return pool;
 }
 
+/* Again and again: what the pool still has to say to the helper process continues it. */
 static bool stops(pid_t pid)
 {
     struct family_member member;
     int64_t end = time_now_ms() + FAMILY_MS * time_scale();
 
-    kill(pid, SIGSTOP);
-    while (family_look(pid, &member) && member.state != 'T' && time_now_ms() < end)
+    do {
+        kill(pid, SIGSTOP);
         pause_briefly();
+    } while (family_look(pid, &member) && member.state != 'T' && time_now_ms() < end);
     return member.state == 'T';
 }
 
