@@ -78,8 +78,8 @@
  *     that quick, before they sleep: with more than one processor, and ever more rarely where it does not pay.
  *     PROCPOOL_SPIN in the environment of pool_create() is another number of microseconds, 0 for never.
  *
- * Declared, and not yet built: pool_options.arena_size with pool_arena_alloc(), and pool_trace(). This version refuses
- * their use, by POOL_INVALID (or NULL with EINVAL) and words; PROCPOOL_TRACE it does not look at.
+ * Declared, and not yet built: pool_trace(). This version refuses its use, by POOL_INVALID and words; PROCPOOL_TRACE it
+ * does not look at.
  */
 #ifndef PROCPOOL_H
 #define PROCPOOL_H
@@ -563,10 +563,18 @@ POOL_API void pool_progress_bar(void *label, size_t done, size_t total);
 /*
  * The arena: memory that this process and every worker see at the same address, pool_options.arena_size bytes of it. A
  * pointer into it can be an argument or part of a result, and pool_map() moves no bytes of arrays that lie in it.
- * Aligned to 64; a block takes its size rounded up to 64, nothing more (bookkeeping lies outside, where no worker can
- * write); not cleared; gone with the pool. Only the pool's process allocates. NULL with ENOMEM: no room.
+ * Aligned to 64; a block takes its size rounded up to 64 (0 too), nothing more (bookkeeping lies outside, where no
+ * worker can write); not cleared; gone with the pool. Only the pool's process allocates. NULL with ENOMEM: no room; with
+ * EINVAL: the pool has no arena.
+ *
+ * It is reserved and not committed: memory is taken page by page as it is touched, and goes back to the system when some
+ * MiB side by side are free. What tasks fork has it too; the program's own children and other pools' workers have not.
+ * Who writes where others read at that moment sees to the order himself (atomics).
  */
 POOL_API void *pool_arena_alloc(struct pool *pool, size_t size);
+
+/* A block's first byte, at any time until the pool is destroyed. Anything else (NULL, a block that is free already) is
+ * left as it is. */
 POOL_API void pool_arena_free(struct pool *pool, void *memory);
 
 /* ------------------------------------------------------------------ 15. Single processes */

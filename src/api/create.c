@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/arena.h"
 #include "api/call.h"
 #include "base/barrier.h"
 #include "base/clock.h"
@@ -54,8 +55,6 @@ static bool check_options(const struct pool_options *options, unsigned workers, 
         return pool__null(EINVAL, "pool_create: flags are 0x%x: only POOL_NO_THREAD is known", options->flags) != NULL;
     if (options->start_timeout_ms < 0)
         return pool__null(EINVAL, "pool_create: start_timeout_ms is %d: below zero", options->start_timeout_ms) != NULL;
-    if (options->arena_size != 0)
-        return wrong("arena_size is not available in this version") != NULL;
     if (workers > limit)
         return pool__null(EINVAL, "pool_create: %u workers are more than max_workers, %u", workers, limit) != NULL;
     if (limit > UINT16_MAX)
@@ -133,8 +132,8 @@ static struct pool__zygote_setup *setup_make(const struct pool_options *options,
 }
 
 /*
- * In a child that the program forked: the pool's descriptors go, and its boards, where the system has not kept them
- * back itself. Nothing else is looked at.
+ * In a child that the program forked: the pool's descriptors go, and its boards and arena, where the system has not
+ * kept them back itself. Nothing else is looked at.
  */
 static void close_in_child(struct pool__fork_guard *guard)
 {
@@ -142,6 +141,7 @@ static void close_in_child(struct pool__fork_guard *guard)
     unsigned i;
 
     pool__shared_pages_unmap(pool->setup->boards, pool->setup->shared_size);
+    pool__arena_unmap(pool);
     if (!pool__zygote_is_ours(&pool->zygote) || !pool__poller_is_ours(pool->pipes) || !pool__poller_is_ours(pool->bell))
         return; /* the program has closed them, and opened others */
     pool__close(&pool->zygote.control);
@@ -165,6 +165,7 @@ static void init_plain(struct pool *pool)
     pool->take_role_at = pool->thread_sleeps_until = pool->retry_at = POOL__NEVER;
     pool->oom_kills = pool__oom_kills("", &pool->oom_file);
     pthread_mutex_init(&pool->lock, NULL);
+    pthread_mutex_init(&pool->arena_lock, NULL);
     pool__condition_init(&pool->quiet);
     pool__condition_init(&pool->call_done);
     for (i = 0; i < POOL__BEDS; i++)
@@ -233,6 +234,7 @@ static int make_zygote(struct pool *pool)
         pool__fork_guard_add(&pool->guard);
     pool__fork_unlock();
     pool__shared_pages_keep_from_children(pool->setup->boards, pool->setup->shared_size);
+    pool__arena_keep_from_children(pool);
     return code;
 }
 
@@ -331,6 +333,8 @@ static void free_parts(struct pool *pool)
     free(channels);
     free(pool->boards);
     free(pool->scratch);
+    pool__arena_unmap(pool);
+    pool__arena_free(&pool->arena);
     setup_free(pool->setup);
 }
 
@@ -386,6 +390,7 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
 {
     unsigned limit;
     struct pool *pool;
+    bool no_arena;
     int code;
 
     if (options == NULL)
@@ -401,8 +406,9 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
     if (pool == NULL)
         return pool__null(ENOMEM, "pool_create: no memory for a pool");
     init_plain(pool);
-    if (!make_memory(pool, options, limit)) {
-        code = errno;
+    no_arena = options->arena_size > 0 && !pool__arena_make(pool, options->arena_size);
+    if (no_arena || !make_memory(pool, options, limit)) {
+        code = no_arena ? ENOMEM : errno;
     } else if ((code = make_zygote(pool)) == 0 && (code = pool__has_thread(pool) ? start_thread(pool) : 0) == 0) {
         pool->thread_started = true;
         code = start_workers(pool, workers);
@@ -416,5 +422,7 @@ struct pool *pool_create(unsigned workers, const struct pool_options *options)
         free_parts(pool);
         pool__let_go(pool);
     }
+    if (no_arena)
+        return pool__null(code, "pool_create: no room for an arena of %zu bytes", options->arena_size);
     return pool__null(code, "pool_create: %u workers cannot be started: %s", workers, strerror(code));
 }

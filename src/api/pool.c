@@ -235,22 +235,3 @@ enum pool_status pool_trace(struct pool *pool, const char *path)
     pool__leave(pool);
     return pool__refuse("pool_trace", "a trace");
 }
-
-/* ---- memory shared with the workers: a later version's */
-
-void *pool_arena_alloc(struct pool *pool, size_t size)
-{
-    (void)size;
-    if (pool == NULL)
-        pool__no_object("pool_arena_alloc", "pool");
-    else
-        pool__refuse("pool_arena_alloc", "the arena");
-    errno = EINVAL;
-    return NULL;
-}
-
-void pool_arena_free(struct pool *pool, void *memory)
-{
-    (void)pool;
-    (void)memory;
-}

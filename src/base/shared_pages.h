@@ -1,5 +1,5 @@
 /*
- * shared_pages - memory that this process and those it forks see at one address, for boards.
+ * shared_pages - memory that this process and those it forks see at one address, for boards and the arena.
  *
  * On Linux a sealed memfd: nobody, not even a privileged worker through /proc, can shrink it under the host's feet
  * (that would be SIGBUS there).
@@ -9,12 +9,18 @@
 
 #include <stddef.h>
 
-/* Zeroed, committed page by page as it is touched. NULL with errno. */
+/* Zeroed, reserved only and committed page by page as it is touched. NULL with errno. */
 void *pool__shared_pages_map(size_t size);
 void pool__shared_pages_unmap(void *pages, size_t size);
 
 /* Children forked from here on do not have these pages (where the system can do that: MADV_DONTFORK). */
 void pool__shared_pages_keep_from_children(void *pages, size_t size);
+
+/*
+ * The whole pages among these bytes go back to the system, and are zeros when they are touched next, in every process
+ * (where the system can do that: MADV_REMOVE).
+ */
+void pool__shared_pages_give_back(void *memory, size_t size);
 
 size_t pool__page_size(void);
 

@@ -96,6 +96,7 @@ void pool__let_go(struct pool *pool)
     if (!last)
         return;
     pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->arena_lock);
     pthread_cond_destroy(&pool->quiet);
     pthread_cond_destroy(&pool->call_done);
     for (i = 0; i < POOL__BEDS; i++)

@@ -5,8 +5,8 @@
  *   fork lock     base/fork_child.h; inside a pool's lock it is only tried
  *   pool->lock    everything below that says so. Never held while user code runs, or while a thread sleeps in a poller
  *   poller        inside base/poller_poll.c
- * Apart from these: the lock of one process object (api/process.c) and that of the progress bars
- * (api/progress_bar.c), under which nothing else is taken.
+ * Apart from these: the lock of one process object (api/process.c), that of the progress bars (api/progress_bar.c) and
+ * a pool's arena_lock, under which nothing else is taken.
  *
  * Processes: every public call asks pool__is_here() first. In another process nothing of a pool is touched but what
  * never changes after create.
@@ -19,6 +19,7 @@
 #include "base/fork_child.h"
 #include "base/poller.h"
 #include "children/zygote.h"
+#include "data/arena.h"
 #include "data/buffer.h"
 #include "data/spin.h"
 #include "engine/channel.h"
@@ -56,6 +57,9 @@ struct pool {
     struct pool__poller *bell;  /* control, waker: the background thread's; NULL under POOL_NO_THREAD */
     struct pool__fork_guard guard;
     void (*destroy)(struct pool *pool); /* for one that a callback has destroyed: when it has returned */
+
+    pthread_mutex_t arena_lock; /* which blocks of it are in use; where it lies is set at create: size 0, there is none */
+    struct pool__arena arena;
 
     _Atomic bool stop_asked; /* pool_stop(), perhaps in a signal handler */
 

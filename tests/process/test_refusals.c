@@ -23,21 +23,6 @@ static int close_pool(void **state)
 
 #define POOL_TEST(function) {#function, function, open_pool, close_pool, #function}
 
-static void the_arena(void **state)
-{
-    (void)state;
-    struct pool_options options = {.arena_size = 4096};
-    assert_null_errno(pool_create(1, &options), EINVAL);
-    assert_error_has("arena");
-    assert_null_errno(pool_arena_alloc(pool, 100), EINVAL);
-    assert_error_has("arena");
-    assert_null_errno(pool_arena_alloc(NULL, 100), EINVAL);
-    errno = 4321;
-    pool_arena_free(pool, NULL);
-    pool_arena_free(NULL, NULL);
-    assert_int_equal(errno, 4321);
-}
-
 static void traces(void **state)
 {
     (void)state;
@@ -51,7 +36,7 @@ static void traces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        POOL_TEST(the_arena), POOL_TEST(traces),
+        POOL_TEST(traces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

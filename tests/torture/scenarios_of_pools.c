@@ -124,6 +124,47 @@ static const char *two_pools(void)
     return finish(first);
 }
 
+static int adds_up(struct pool_task *task)
+{
+    long *numbers, sum = 0;
+
+    memcpy(&numbers, task->arg, sizeof numbers);
+    for (int i = 0; i < 1000; i++)
+        sum += numbers[i];
+    return pool_return(task, &sum, sizeof sum);
+}
+
+/* Blocks of it, and pieces that are large enough to go back to the system. */
+static const char *with_arena(void)
+{
+    struct pool_options options = {.arena_size = 4 << 20};
+    BEGIN(pool, 1, &options);
+    long sum = 0, *block = NULL;
+    void *all[8] = {NULL};
+
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 8; i++) {
+            errno = 0;
+            all[i] = pool_arena_alloc(pool, 200000);
+            if (!all[i])
+                PASS_ON(check_errno("pool_arena_alloc"));
+            else
+                block = memset(all[i], 0, 200000);
+        }
+        if (block) {
+            enum pool_status status;
+            block[999] = 7;
+            status = pool_apply(pool, adds_up, &block, sizeof block, &sum, sizeof sum, NULL);
+            NEED(status != POOL_OK || sum == 7, "a sum of %ld", sum);
+            PASS_ON(check_status("a look into the arena", status));
+        }
+        for (int i = 0; i < 8; i++)
+            pool_arena_free(pool, all[i]);
+        block = NULL;
+    }
+    return finish(pool);
+}
+
 /* ---- workers */
 
 static const char *resized(void)
@@ -413,6 +454,7 @@ const struct scenario scenarios_of_pools[] = {
     {"stopped", stopped},
     {"destroyed_at_work", destroyed_at_work},
     {"two_pools", two_pools},
+    {"with_arena", with_arena},
     {"resized", resized},
     {"recycled", recycled},
     {"recycled_for_memory", recycled_for_memory},

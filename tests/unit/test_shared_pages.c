@@ -1,6 +1,8 @@
-/* Memory for boards: shared, of a size that nobody can change, and had by other means where the first do not work. */
+/* Memory for boards and arena: shared, of a size that nobody can change, and had by other means where the first do not work. */
 #define _GNU_SOURCE
 #include "fail_next.h"
+
+#include <sys/resource.h>
 
 #include "base/shared_pages.h"
 
@@ -61,6 +63,43 @@ static void pages_can_be_had_without_a_file(void **state)
     (void)fail_no_more(CALL_FCNTL);
     assert_int_equal(open_descriptors(), before);
 }
+
+static void the_limit_of_a_files_size_is_kept_away_from(void **state)
+{
+    struct rlimit before, low;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    low = before;
+    low.rlim_cur = SIZE / 2;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    check_shared(pool__shared_pages_map(SIZE)); /* and no SIGXFSZ */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+}
+
+#if defined(MADV_REMOVE) && !defined(POOL__PORTABLE)
+/* Whole pages only: what lies beside them stays. */
+static void what_is_given_back_is_zeros(void **state)
+{
+    size_t page = pool__page_size(), size = 4 * page;
+    unsigned char *pages = pool__shared_pages_map(size);
+
+    (void)state;
+    assert_non_null(pages);
+    memset(pages, 7, size);
+    errno = 4321;
+    pool__shared_pages_give_back(pages + page - 1, page);      /* no page whole */
+    pool__shared_pages_give_back(pages + page + 1, 1);
+    pool__shared_pages_give_back(pages + page, 0);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(pages[i], 7);
+    pool__shared_pages_give_back(pages + 1, 3 * page); /* the second, the third */
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(pages[i], i < page || i >= 3 * page ? 7 : 0);
+    assert_int_equal(errno, 4321);
+    pool__shared_pages_unmap(pages, size);
+}
+#endif
 
 static void no_memory_is_told(void **state)
 {
@@ -127,6 +166,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_shared_with_children),
         cmocka_unit_test(pages_can_be_had_without_a_file),
+        cmocka_unit_test(the_limit_of_a_files_size_is_kept_away_from),
+#if defined(MADV_REMOVE) && !defined(POOL__PORTABLE)
+        cmocka_unit_test(what_is_given_back_is_zeros),
+#endif
         cmocka_unit_test(no_memory_is_told),
         cmocka_unit_test(unmapped_pages_are_gone),
 #if defined(MADV_DONTFORK) && !defined(POOL__PORTABLE)

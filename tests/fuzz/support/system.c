@@ -438,6 +438,12 @@ void pool__shared_pages_keep_from_children(void *memory, size_t size)
     (void)size;
 }
 
+void pool__shared_pages_give_back(void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+}
+
 size_t pool__page_size(void)
 {
     return 4096;
