@@ -58,7 +58,8 @@ struct pool {
     struct pool__fork_guard guard;
     void (*destroy)(struct pool *pool); /* for one that a callback has destroyed: when it has returned */
 
-    pthread_mutex_t arena_lock; /* which blocks of it are in use; where it lies is set at create: size 0, there is none */
+    pthread_mutex_t
+        arena_lock; /* which blocks of it are in use; where it lies is set at create: size 0, there is none */
     struct pool__arena arena;
 
     _Atomic bool stop_asked; /* pool_stop(), perhaps in a signal handler */

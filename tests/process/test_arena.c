@@ -352,7 +352,7 @@ static void freed_memory_goes_back_to_the_system(void **state)
 }
 #endif
 
-enum { THREADS = 4, TURNS = 2000, HELD = 16 };
+enum { THREADS = 4, TURNS = 30000, HELD = 16 };
 
 static void *churn(void *context)
 {
@@ -366,7 +366,7 @@ static void *churn(void *context)
         for (size_t i = 0; held[which] != NULL && i < sizes[which]; i += 64)
             whole = whole && held[which][i] == number;
         pool_arena_free(pool, held[which]);
-        sizes[which] = (random >> 12) % 60000;
+        sizes[which] = (random >> 12) % 2000;
         held[which] = pool_arena_alloc(pool, sizes[which]);
         if (held[which] != NULL)
             memset(held[which], (int)number, sizes[which]);
@@ -382,7 +382,7 @@ static void threads_have_blocks_of_their_own(void **state)
     unsigned numbers[THREADS];
 
     (void)state;
-    make(1, 2 * MIB);
+    make(1, MIB / 8);
     for (unsigned i = 0; i < THREADS; i++) {
         numbers[i] = i + 1;
         assert_int_equal(pthread_create(&threads[i], NULL, churn, &numbers[i]), 0);
@@ -392,7 +392,7 @@ static void threads_have_blocks_of_their_own(void **state)
         assert_int_equal(pthread_join(threads[i], &whole), 0);
         assert_non_null(whole);
     }
-    assert_non_null(pool_arena_alloc(pool, 2 * MIB));
+    assert_non_null(pool_arena_alloc(pool, MIB / 8));
     pool_destroy(pool);
 }
 
