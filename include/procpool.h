@@ -363,7 +363,8 @@ POOL_API enum pool_status pool_iterator_next(struct pool_iterator *iterator, int
  * killed), then POOL_END. */
 POOL_API enum pool_status pool_iterator_cancel(struct pool_iterator *iterator, bool kill);
 
-/* At any time, half read too: what is not started is cancelled. */
+/* At any time, half read too: what is not started is cancelled; what runs is let finish unheard (or is killed, and its
+ * end waited for, where items or shared lie in the arena). */
 POOL_API void pool_iterator_free(struct pool_iterator *iterator);
 
 /* ------------------------------------------------------------------ 8. Futures */
@@ -404,8 +405,9 @@ POOL_API enum pool_status pool_future_cancel(struct pool_future *future, bool ki
 
 /*
  * At any time. An unfinished apply still runs, and calls back. Of an unfinished map what is not started is cancelled
- * (its callback comes, POOL_CANCELLED), what runs is let finish unheard (or is killed, where out lies in the arena),
- * and its items, out, statuses and shared are not touched once this has returned.
+ * (its callback comes, POOL_CANCELLED), what runs is let finish unheard (or is killed, and its end waited for, where
+ * items, out or shared lie in the arena), and its items, out, statuses and shared are not touched once this has
+ * returned.
  */
 POOL_API void pool_future_free(struct pool_future *future);
 
@@ -562,14 +564,16 @@ POOL_API void pool_progress_bar(void *label, size_t done, size_t total);
 
 /*
  * The arena: memory that this process and every worker see at the same address, pool_options.arena_size bytes of it. A
- * pointer into it can be an argument or part of a result, and pool_map() moves no bytes of arrays that lie in it.
+ * pointer into it can be an argument or part of a result. pool_map() moves no bytes of arrays that lie in it, nor does
+ * pool_imap() of items, nor any job of shared; a task finds them there, and pool_apply()'s argument too.
  * Aligned to 64; a block takes its size rounded up to 64 (0 too), nothing more (bookkeeping lies outside, where no
  * worker can write); not cleared; gone with the pool. Only the pool's process allocates. NULL with ENOMEM: no room; with
  * EINVAL: the pool has no arena.
  *
  * It is reserved and not committed: memory is taken page by page as it is touched, and goes back to the system when some
  * MiB side by side are free. What tasks fork has it too; the program's own children and other pools' workers have not.
- * Who writes where others read at that moment sees to the order himself (atomics).
+ * Who writes where others read at that moment sees to the order himself (atomics). A worker that is killed may have
+ * written a part of its result: that item is POOL_CRASHED, and no other is harmed.
  */
 POOL_API void *pool_arena_alloc(struct pool *pool, size_t size);
 

@@ -286,6 +286,7 @@ enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *ar
     pool__future_begin(&apply.future, pool, job);
     describe(&apply, fn, size, job);
     apply.arg = arg;
+    apply.future.job.items_there = pool__arena_has(&pool->arena, arg, size);
     apply.out = out;
     apply.out_size = out_size;
     if (job != NULL && job->shared != NULL)

@@ -83,6 +83,8 @@ void pool__future_over(struct pool_future *future)
     if (future->over)
         return;
     future->over = true;
+    if (pool__job_is_there(&future->job)) /* who frees it waits for that */
+        pool__notify(future->pool, future);
     if (future->job.pinned > 0 || future->job.shared_id != 0)
         pool__release_job(future->pool, &future->job);
     pool__list_remove(&future->job.unwanted);
@@ -95,6 +97,7 @@ void pool__job_share(struct pool *pool, struct pool__job *job, const void *share
         return;
     job->shared = shared;
     job->shared_size = size;
+    job->shared_there = pool__arena_has(&pool->arena, shared, size);
     job->shared_id = ++pool->next_shared_id;
 }
 
@@ -373,6 +376,21 @@ enum pool_status pool_future_cancel(struct pool_future *future, bool kill)
     return status;
 }
 
+static bool is_over(const void *future)
+{
+    return ((const struct pool_future *)future)->over;
+}
+
+/* What is at the program's own memory in the arena is killed, and has gone before this returns (rule 16). */
+static void end_what_is_there(struct pool_future *future)
+{
+    if (!pool__job_is_there(&future->job) || future->over)
+        return;
+    pool__deadline_kill_job(&future->pool->scheduler, &future->job, pool__now());
+    pool__settle(future->pool);
+    pool__wait(future->pool, future, is_over, future, POOL__NEVER);
+}
+
 /*
  * Of a map, what is not started is cancelled; an apply runs on, for its callback. From here on no memory of the
  * program's is touched.
@@ -391,6 +409,7 @@ static void detach(struct pool_future *future)
         pool__future_done(future);
     }
     pool__scheduler_withdraw(&pool->scheduler, &future->job, POOL_CANCELLED, true);
+    end_what_is_there(future);
     pool__release_job(pool, &future->job);
     pool__future_drop(future);
     pool__settle(pool);

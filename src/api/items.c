@@ -97,6 +97,7 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     if (iterator->freed) {
         pool__outcome_free(outcome);
         forget_item(iterator, item);
+        pool__notify(iterator->pool, iterator); /* who frees it may wait for what runs */
     } else {
         if (outcome->status == POOL_OK && outcome->data == NULL && outcome->size > 0)
             outcome->data = item->room; /* where place() has had it put */
@@ -167,6 +168,7 @@ static void finished_row(struct pool__job *job, const struct pool__row *row)
     if (iterator->freed) {
         for (i = 0; i < row->count; i++)
             forget_item(iterator, pool__store_find(&iterator->store, row->first + i));
+        pool__notify(iterator->pool, iterator);
     } else {
         fill_row(iterator, row);
         pool__progress_add(&iterator->progress, row->count);

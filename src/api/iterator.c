@@ -36,6 +36,8 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
     pool__job_init(&iterator->job, &pool__iterator_owner, fn,
                    iterator->kind == POOL__SOURCE_ITEMS ? in->item_size : SIZE_MAX);
     iterator->job.timed = true;
+    iterator->job.items_there = iterator->kind == POOL__SOURCE_ITEMS &&
+                                pool__arena_has(&pool->arena, in->items, in->count * in->item_size);
     iterator->pool = pool;
     iterator->source = *in;
     iterator->ordered = ordered;
@@ -143,7 +145,9 @@ static bool has_ended(const struct pool_iterator *iterator)
 {
     if (iterator->reading)
         return false;
-    return iterator->aborted != POOL_OK || (iterator->source_ended && iterator->delivered == iterator->read);
+    if (iterator->aborted != POOL_OK)
+        return iterator->unfinished == 0 || !pool__job_is_there(&iterator->job);
+    return iterator->source_ended && iterator->delivered == iterator->read;
 }
 
 /* Is there anything to do for a thread that waits in next()? */
@@ -270,6 +274,23 @@ static bool nobody_reads(const void *iterator)
     return !((const struct pool_iterator *)iterator)->reading;
 }
 
+static bool nothing_runs(const void *iterator)
+{
+    return ((const struct pool_iterator *)iterator)->unfinished == 0;
+}
+
+/* What reads the program's own memory in the arena must have come to its end first (rule 16). */
+static void end_what_is_there(struct pool_iterator *iterator)
+{
+    struct pool *pool = iterator->pool;
+
+    if (!pool__job_is_there(&iterator->job) || iterator->unfinished == 0)
+        return;
+    pool__deadline_kill_job(&pool->scheduler, &iterator->job, pool__now());
+    pool__settle(pool);
+    pool__wait(pool, iterator, nothing_runs, iterator, POOL__NEVER);
+}
+
 static void free_entered(struct pool_iterator *iterator)
 {
     struct pool *pool = iterator->pool;
@@ -282,6 +303,7 @@ static void free_entered(struct pool_iterator *iterator)
     pool__progress_end(&iterator->progress, false);
     iterator->freed = true;
     pool__scheduler_withdraw(&pool->scheduler, &iterator->job, POOL_CANCELLED, true);
+    end_what_is_there(iterator);
     pool__release_job(pool, &iterator->job);
     pool__store_let_done_go(&iterator->store); /* what runs goes with its outcome */
     while ((held = iterator->held) != NULL) {

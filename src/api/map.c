@@ -231,6 +231,11 @@ static struct map *make(struct pool *pool, pool_function *fn, const struct pool_
     map->count = map->left = pool__source_count(in);
     map->out = out_size > 0 ? out : NULL;
     map->out_size = out_size;
+    map->future.job.items_there = even && pool__arena_has(&pool->arena, in->items, map->count * in->item_size);
+    if (pool__arena_has(&pool->arena, map->out, map->count * out_size)) {
+        map->future.job.results = map->out;
+        map->future.job.result_size = out_size;
+    }
     pool__job_options(&map->future.job, job);
     pool__progress_init(&map->progress, pool, refer, job, map->count);
     if (job != NULL) {

@@ -155,7 +155,7 @@ static void close_row(void)
     pool__board_row_closed(self.board);
 }
 
-static void open_row(const struct pool__frame *frame, uint32_t offset, size_t each, uint64_t start)
+static void open_row(const struct pool__frame *frame, uint32_t offset, size_t each, bool there, uint64_t start)
 {
     memset(&self.row, 0, sizeof self.row);
     self.row.kind = POOL__RECORD_ROW;
@@ -163,16 +163,17 @@ static void open_row(const struct pool__frame *frame, uint32_t offset, size_t ea
     self.row.batch = frame->batch;
     self.row.offset = offset;
     self.row.each = (uint32_t)each;
+    self.row.there = there;
     self.row.start = start;
     self.row_end = staged_end() + POOL__RECORD_SIZE;
-    pool__board_row_opened(self.board, frame->batch, offset, self.row.each, self.row.timed);
+    pool__board_row_opened(self.board, &self.row);
     if (self.oldest == 0)
         self.oldest = start;
 }
 
-static bool follows(const struct pool__frame *frame, uint32_t offset, size_t each)
+static bool follows(const struct pool__frame *frame, uint32_t offset, size_t each, bool there)
 {
-    return self.row.count > 0 && self.row.each == each && self.row.offset + self.row.count == offset &&
+    return self.row.count > 0 && self.row.each == each && self.row.there == there && self.row.offset + self.row.count == offset &&
            self.row.batch == frame->batch;
 }
 
@@ -180,26 +181,39 @@ static bool follows(const struct pool__frame *frame, uint32_t offset, size_t eac
 void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each,
                       uint64_t start, uint64_t run)
 {
+    bool there = payload == NULL;
     unsigned char *at;
 
-    if (!follows(frame, offset, each)) {
+    if (!follows(frame, offset, each, there)) {
         close_row();
-        open_row(frame, offset, each, start);
+        open_row(frame, offset, each, there, start);
     }
     at = self.row_end;
     if (self.row.timed) {
-        memmove(at + sizeof run, payload, each);
+        if (each > 0)
+            memmove(at + sizeof run, payload, each);
         memcpy(at, &run, sizeof run);
         at += sizeof run;
     } else if (each == sizeof(uint64_t)) { /* what most results are: a constant size is a few instructions */
         memcpy(at, payload, sizeof(uint64_t));
-    } else {
+    } else if (each > 0) {
         memmove(at, payload, each);
     }
     self.row_end = at + each;
     self.row.run += run;
     self.row.count++;
     pool__stream_room.from = (unsigned char *)pool__padded((uintptr_t)self.row_end, POOL__RECORD_ALIGN);
+}
+
+bool pool__stream_follows_there(const struct pool__frame *frame, uint32_t offset)
+{
+    return self.row.count > 0 && self.row.there && !self.row.timed && self.row.batch == frame->batch &&
+           self.row.offset + self.row.count == offset;
+}
+
+void pool__stream_add_there(uint32_t count)
+{
+    self.row.count += count;
 }
 
 void pool__stream_took(uint64_t run)

@@ -24,10 +24,17 @@ extern struct pool__stream_room {
 void pool__stream_send(const struct pool__record *record, const void *payload, uint64_t began);
 /*
  * The result of an item that ended well, of `each` bytes, at most POOL__ROW_EACH: into the open row where it follows
- * there, else into a new one. Published by the mark (data/board.h). `run` counts where the frame is timed.
+ * there, else into a new one. Published by the mark (data/board.h). `run` counts where the frame is timed. Payload NULL:
+ * the result is at its place in the arena already.
  */
 void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each,
                       uint64_t start, uint64_t run);
+
+/* Is a row open whose results are at their places, and would the item's follow there? */
+bool pool__stream_follows_there(const struct pool__frame *frame, uint32_t offset);
+
+/* So many more of them stand in their places. */
+void pool__stream_add_there(uint32_t count);
 
 /* The items of a row that is not timed took `run` ns more. */
 void pool__stream_took(uint64_t run);

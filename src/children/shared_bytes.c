@@ -7,7 +7,8 @@ struct shared_bytes {
     struct shared_bytes *next;
     uint64_t id;
     size_t size;
-    unsigned char *bytes;
+    const void *bytes;
+    void *copy; /* the same, or NULL: not ours */
 };
 
 static struct shared_bytes *kept; /* one process, one worker */
@@ -19,16 +20,25 @@ void pool__shared_bytes_forget(void)
 
 bool pool__shared_bytes_keep(uint64_t id, const void *bytes, size_t size)
 {
+    void *copy = malloc(size > 0 ? size : 1);
+
+    if (copy == NULL || !pool__shared_bytes_refer(id, copy, size)) {
+        free(copy);
+        return false;
+    }
+    memcpy(copy, bytes, size);
+    kept->copy = copy;
+    return true;
+}
+
+bool pool__shared_bytes_refer(uint64_t id, const void *bytes, size_t size)
+{
     struct shared_bytes *shared = malloc(sizeof *shared);
 
     if (shared == NULL)
         return false;
-    shared->bytes = malloc(size > 0 ? size : 1);
-    if (shared->bytes == NULL) {
-        free(shared);
-        return false;
-    }
-    memcpy(shared->bytes, bytes, size);
+    shared->bytes = bytes;
+    shared->copy = NULL;
     shared->id = id;
     shared->size = size;
     shared->next = kept;
@@ -55,7 +65,7 @@ void pool__shared_bytes_drop(uint64_t id)
 
         if (shared->id == id) {
             *at = shared->next;
-            free(shared->bytes);
+            free(shared->copy);
             free(shared);
         } else {
             at = &shared->next;

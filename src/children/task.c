@@ -25,7 +25,7 @@ static struct pool__task *task_of(struct pool_task *given)
 static void *heap_space(struct pool__task *task, size_t size)
 {
     size_t room = 4096;
-    void *heap;
+    unsigned char *heap;
 
     if (task->heap != NULL && size <= task->heap_room)
         return task->heap;
@@ -38,20 +38,41 @@ static void *heap_space(struct pool__task *task, size_t size)
         task->no_memory = true;
         return NULL;
     }
-    if (task->heap == NULL && task->has_result)
+    if (task->heap == NULL && task->has_result && !task->in_place)
         memcpy(heap, task->staging, task->result_size);
     task->heap = heap;
     task->heap_room = room;
     return heap;
 }
 
+/* A result that so far had another size moves to its place, or from there. */
+static void move_result(const struct pool__task *task, unsigned char *to, size_t size)
+{
+    size_t kept = task->result_size < size ? task->result_size : size;
+
+    if (task->has_result && kept > 0)
+        memmove(to, pool__task_result(task), kept);
+}
+
+static void *place_space(struct pool__task *task)
+{
+    if (!task->in_place)
+        move_result(task, task->place, task->place_size);
+    task->in_place = task->has_result = true;
+    task->no_memory = false;
+    task->result_size = task->place_size;
+    return task->place;
+}
+
 void *pool_return_space(struct pool_task *given, size_t size)
 {
     struct pool__task *task = task_of(given);
-    void *space;
+    unsigned char *space;
 
     if (given == NULL)
         return NULL;
+    if (task->place != NULL && size == task->place_size)
+        return place_space(task);
     if (task->heap == NULL && size <= task->staging_room)
         space = task->staging;
     else if (size > PTRDIFF_MAX)
@@ -62,7 +83,9 @@ void *pool_return_space(struct pool_task *given, size_t size)
         task->no_memory = true;
         return NULL;
     }
-    task->no_memory = false;
+    if (task->in_place)
+        move_result(task, space, size);
+    task->no_memory = task->in_place = false;
     task->has_result = true;
     task->result_size = size;
     return space;

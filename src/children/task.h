@@ -2,7 +2,8 @@
  * task - one run of a task function: what it is given, the result it leaves, and the words it fails with.
  *
  * The result is built where it will be sent from: in the free part of the board's staging where it fits, otherwise on
- * the heap. Until the worker publishes it nobody else looks at those bytes.
+ * the heap. Until the worker publishes it nobody else looks at those bytes. Where the map's out lies in the arena, a
+ * result of its size is built in its place there.
  */
 #ifndef POOL__TASK_H
 #define POOL__TASK_H
@@ -17,15 +18,18 @@ struct pool__task {
     struct pool__board *board;
     unsigned char *staging; /* free room for the result's bytes */
     size_t staging_room;
-    void *heap; /* a result that outgrew the staging, or NULL */
+    unsigned char *heap; /* a result that outgrew the staging, or NULL */
     size_t heap_room;
+    unsigned char *place; /* in the arena, for a result of just place_size bytes; NULL: none */
+    size_t place_size;
     size_t result_size;
     bool has_result, no_memory;
+    bool in_place; /* the result is there */
 };
 
-static inline const void *pool__task_result(const struct pool__task *task)
+static inline unsigned char *pool__task_result(const struct pool__task *task)
 {
-    return task->heap != NULL ? task->heap : task->staging;
+    return task->in_place ? task->place : task->heap != NULL ? task->heap : task->staging;
 }
 
 /* What pool_fail() said last in this worker, "" where nothing; forgotten before each task by its first byte. */

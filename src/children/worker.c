@@ -48,6 +48,7 @@ static struct worker {
     uintptr_t known_function; /* checked already */
     struct pool__place done;  /* the last mark that said DONE */
     struct pool__task task;
+    struct pool__places places; /* of the batch */
 } self;
 
 _Noreturn void pool__worker_exit(int status)
@@ -77,6 +78,14 @@ static pool_function *own_function(uintptr_t function)
     return (pool_function *)function;
 }
 
+/* The place of an item's result in the arena, or NULL. */
+static unsigned char *results_there(uint32_t offset)
+{
+    if (self.task.place_size == 0)
+        return NULL;
+    return (unsigned char *)(uintptr_t)self.places.results + (size_t)offset * self.task.place_size;
+}
+
 /*
  * The result's room lies where its record will stand, so that a result that has one is never copied. All is set anew:
  * the last task may have written there.
@@ -91,8 +100,9 @@ static void prepare_task(const struct pool__frame *frame, uint32_t offset)
     task->staging = pool__stream_room.from + POOL__RECORD_SIZE;
     task->staging_room =
         (size_t)(pool__stream_room.to - pool__stream_room.from) - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
+    task->place = results_there(offset);
     task->result_size = 0;
-    task->has_result = task->no_memory = false;
+    task->has_result = task->no_memory = task->in_place = false;
     pool__words[0] = '\0';
 }
 
@@ -117,7 +127,9 @@ static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum 
     record.code = code;
     record.start = start;
     record.run = end - start;
-    if (how == POOL__HOW_OK && self.task.has_result) {
+    if (how == POOL__HOW_OK && self.task.in_place) {
+        record.there = true;
+    } else if (how == POOL__HOW_OK && self.task.has_result) {
         record.size = self.task.result_size;
         payload = pool__task_result(&self.task);
     } else if (how == POOL__HOW_FAILED) {
@@ -197,12 +209,21 @@ static bool may_start(const struct pool__frame *frame, struct block *block)
     return false;
 }
 
-/* It did not end well, or its result has no place in a row. */
-static void end_apart(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code,
-                      struct block *block)
+/* The function has returned: its item's outcome into the stream. Apart where a row has no place for it. */
+static void end_item(const struct pool__frame *frame, uint32_t offset, struct block *block, enum pool__how how,
+                     int code)
 {
-    block->end = pool__now();
-    send_outcome(frame, offset, how, code, block->start, block->end);
+    struct pool__task *task = &self.task;
+
+    block->broken =
+        how != POOL__HOW_OK || task->heap != NULL || (!task->in_place && task->result_size > POOL__ROW_EACH);
+    if (block->timed || block->broken)
+        block->end = pool__now();
+    if (frame->count == 1 || block->broken)
+        send_outcome(frame, offset, how, code, block->start, block->end);
+    else
+        pool__stream_add(frame, offset, task->in_place ? NULL : task->staging, task->in_place ? 0 : task->result_size,
+                         block->start, block->end - block->start);
     if (how != POOL__HOW_OK) {
         mark_done(frame, offset);
         flush(block);
@@ -234,14 +255,7 @@ static void run_item(const struct pool__frame *frame, struct block *block)
         pool__stdio_flush();
         how = how_it_ended(code);
     }
-    if (how != POOL__HOW_OK || self.task.heap != NULL || self.task.result_size > POOL__ROW_EACH || frame->count == 1) {
-        block->broken = frame->count > 1;
-        end_apart(frame, offset, how, code, block);
-        return;
-    }
-    if (block->timed)
-        block->end = pool__now();
-    pool__stream_add(frame, offset, self.task.staging, self.task.result_size, block->start, block->end - block->start);
+    end_item(frame, offset, block, how, code);
 }
 
 /* Is it this worker's time to be replaced? Looked at between items only. */
@@ -256,6 +270,53 @@ static void look_for_end(void)
 static bool somebody_waits(void)
 {
     return atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
+}
+
+/* Does the next item's result follow, in its place in the arena, on others of a row? Then nothing is to be prepared. */
+static bool may_run_on(const struct pool__frame *frame, const struct block *block)
+{
+    return self.task.place_size > 0 && !block->timed && !block->broken && frame->item_size != POOL__VARIES &&
+           block->function != NULL && pool__stream_follows_there(frame, block->claim.next);
+}
+
+/*
+ * What is left of cheap items when all is prepared: a mark, the call, a look at what it has left. The row is open, and
+ * its marks publish each result; it is counted when they have ended. True: somebody waits.
+ */
+static bool run_on(const struct pool__frame *frame, const unsigned char *body, struct block *block)
+{
+    struct pool__task *task = &self.task;
+    uint32_t first = block->claim.next, offset;
+    bool hurry = false;
+    int code;
+
+    for (offset = first; offset < block->claim.end && !hurry; offset++) {
+        task->given.arg = body + (size_t)offset * (size_t)frame->item_size;
+        task->given.size = (size_t)frame->item_size;
+        task->given.index = (size_t)(frame->first + offset);
+        task->given.state = self.state;
+        task->given.attempt = frame->attempt;
+        task->place = results_there(offset);
+        task->result_size = 0;
+        task->has_result = task->no_memory = task->in_place = false;
+        pool__words[0] = '\0';
+        if (!may_start(frame, block)) {
+            block->broken = true;
+            break;
+        }
+        block->claim.next = offset + 1;
+        code = block->function(&task->given);
+        leave_if_stray();
+        pool__stdio_flush();
+        if (code != 0 || task->no_memory || !task->in_place || task->heap != NULL) {
+            pool__stream_add_there(offset - first);
+            end_item(frame, offset, block, how_it_ended(code), code);
+            return hurry;
+        }
+        hurry = somebody_waits();
+    }
+    pool__stream_add_there(offset - first);
+    return hurry;
 }
 
 static void find_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
@@ -275,6 +336,10 @@ static void run_block(const struct pool__frame *frame, const unsigned char *body
     bool hurry = false;
 
     while (block->claim.next < block->claim.end && !block->broken && !hurry) {
+        if (may_run_on(frame, block)) {
+            hurry = run_on(frame, body, block);
+            continue;
+        }
         find_item(frame, body, cursor, block->claim.next);
         run_item(frame, block);
         hurry = somebody_waits();
@@ -424,16 +489,27 @@ static void next_frame(struct pool__frame *frame)
     fill_input(POOL__FRAME_SIZE + (size_t)frame->body);
 }
 
+static bool keep_shared(const struct pool__frame *frame, const unsigned char *body)
+{
+    if ((frame->flags & POOL__FRAME_BODY_THERE) != 0)
+        return pool__shared_bytes_refer(frame->shared, body, (size_t)frame->item_size);
+    return pool__shared_bytes_keep(frame->shared, body, (size_t)frame->item_size);
+}
+
 static void handle_frame(const struct pool__frame *frame)
 {
-    const unsigned char *body = self.input + self.from + POOL__FRAME_SIZE;
+    struct pool__frame whole = *frame;
+    const unsigned char *body = pool__frame_body(&whole, self.input + self.from + POOL__FRAME_SIZE, &self.places);
 
+    if (body == NULL)
+        _exit(0); /* not a frame that a host of this version makes */
     switch (frame->kind) {
     case POOL__FRAME_BATCH:
-        run_batch(frame, body);
+        self.task.place_size = (size_t)self.places.result_size;
+        run_batch(&whole, body);
         break;
     case POOL__FRAME_SHARED:
-        if (!pool__shared_bytes_keep(frame->shared, body, (size_t)frame->item_size))
+        if (!keep_shared(&whole, body))
             pool__worker_exit(ENOMEM); /* its tasks would read what is not there; the host starts another worker */
         break;
     case POOL__FRAME_DROP:

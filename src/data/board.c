@@ -139,6 +139,10 @@ size_t pool__board_salvage(const struct pool__board *board, uint64_t received, v
     return atomic_load_explicit(&board->base, memory_order_relaxed) == base ? size : 0;
 }
 
+/* in row_shape */
+#define ROW_TIMED 1u
+#define ROW_THERE 2u
+
 /* How many results of the open row stand, by the mark; 0: the mark is not of this row. */
 static uint32_t row_count(struct pool__place row, struct pool__place mark)
 {
@@ -162,7 +166,8 @@ bool pool__board_open_row(const struct pool__board *board, uint64_t received, ui
     uint32_t count = row_count(row, pool__board_running(board)), known = done - row.offset;
 
     if (row.mark != POOL__MARK_RUN || row.batch != batch || received != staged || staged < base || done < row.offset ||
-        count <= known || shape >> 32 > POOL__ROW_EACH || (uint32_t)shape > 1)
+        count <= known || shape >> 32 > POOL__ROW_EACH || (uint32_t)shape > (ROW_TIMED | ROW_THERE) ||
+        ((shape & ROW_THERE) != 0 && shape >> 32 != 0))
         return false;
     memset(record, 0, sizeof *record);
     record->kind = POOL__RECORD_ROW;
@@ -170,7 +175,8 @@ bool pool__board_open_row(const struct pool__board *board, uint64_t received, ui
     record->offset = row.offset;
     record->count = count;
     record->each = (uint32_t)(shape >> 32);
-    record->timed = (uint32_t)shape == 1;
+    record->timed = (shape & ROW_TIMED) != 0;
+    record->there = (shape & ROW_THERE) != 0;
     record->start = atomic_load_explicit(&board->started, memory_order_relaxed);
     stride = pool__row_stride(record->each, record->timed);
     record->size = count * stride;
@@ -258,14 +264,15 @@ void pool__board_give_back(struct pool__board *board, struct pool__claim *claim)
 }
 
 /* Before the mark that publishes its first result. */
-void pool__board_row_opened(struct pool__board *board, uint32_t batch, uint32_t first, uint32_t each, bool timed)
+void pool__board_row_opened(struct pool__board *board, const struct pool__record *row)
 {
     struct pool__place place;
+    uint64_t shape = (uint64_t)row->each << 32 | (row->timed ? ROW_TIMED : 0) | (row->there ? ROW_THERE : 0);
 
-    place.batch = batch;
-    place.offset = first;
+    place.batch = row->batch;
+    place.offset = row->offset;
     place.mark = POOL__MARK_RUN;
-    atomic_store_explicit(&board->row_shape, (uint64_t)each << 32 | timed, memory_order_release);
+    atomic_store_explicit(&board->row_shape, shape, memory_order_release);
     atomic_store_explicit(&board->row, place_word(place), memory_order_release);
 }
 

@@ -15,7 +15,7 @@
  *   cancel                        batch:32 | offset:24 | state:8   written by the host only: which running item is asked to stop (rule 17);
  *                                                                  UP_TO: that one and those of its batch before it
  *   row                           batch:32 | first:24 | state:8    written by the worker only: the open row, 0: none
- *   row_shape                     each:32 | timed:32               of the open row; written before `row`
+ *   row_shape                     each:32 | there:1 | timed:1      of the open row; written before `row`
  *
  * Results are one byte stream (wire.h), numbered from the life's first byte. `staging` holds its bytes [base,
  * staged); the pipe has carried some prefix of them. Published bytes never change; base moves, to `staged`, only when
@@ -181,7 +181,7 @@ static inline bool pool__board_may_start(struct pool__board *board, struct pool_
 
 /* What is claimed and not started is left to be claimed again. */
 void pool__board_give_back(struct pool__board *board, struct pool__claim *claim);
-void pool__board_row_opened(struct pool__board *board, uint32_t batch, uint32_t first, uint32_t each, bool timed);
+void pool__board_row_opened(struct pool__board *board, const struct pool__record *row);
 void pool__board_row_closed(struct pool__board *board);
 void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
 bool pool__board_cancel_asked(const struct pool__board *board);

@@ -42,6 +42,14 @@ void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool
     put32(bytes + 60, 0);
 }
 
+#define PLACES    (POOL__FRAME_BODY_THERE | POOL__FRAME_RESULTS_THERE)
+#define ALL_FLAGS (POOL__FRAME_TIMED | POOL__FRAME_BLOCKS | PLACES)
+
+static bool has_places(const struct pool__frame *frame)
+{
+    return (frame->flags & PLACES) != 0;
+}
+
 bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool__frame *frame)
 {
     uint32_t kind = get32(bytes);
@@ -58,18 +66,57 @@ bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool
     frame->first = get64(bytes + 40);
     frame->item_size = get64(bytes + 48);
     frame->flags = get32(bytes + 56);
-    if (get32(bytes + 60) != 0 || (frame->flags & ~(POOL__FRAME_TIMED | POOL__FRAME_BLOCKS)) != 0 ||
-        frame->body % POOL__FRAME_ALIGN != 0)
+    if (get32(bytes + 60) != 0 || (frame->flags & ~ALL_FLAGS) != 0 || frame->body % POOL__FRAME_ALIGN != 0)
+        return false;
+    if (has_places(frame) && frame->body < POOL__PLACES_SIZE)
         return false;
     if (frame->kind == POOL__FRAME_SHARED)
-        return frame->item_size <= frame->body;
+        return has_places(frame) || frame->item_size <= frame->body;
     return frame->kind != POOL__FRAME_BATCH || (frame->count > 0 && frame->count <= POOL__BATCH_MAX);
+}
+
+void pool__places_encode(unsigned char bytes[POOL__PLACES_SIZE], const struct pool__places *places)
+{
+    put64(bytes, places->items);
+    put64(bytes + 8, places->results);
+    put64(bytes + 16, places->result_size);
+    put64(bytes + 24, 0);
+}
+
+static void decode_places(const unsigned char bytes[POOL__PLACES_SIZE], struct pool__places *places)
+{
+    places->items = get64(bytes);
+    places->results = get64(bytes + 8);
+    places->result_size = get64(bytes + 16);
+}
+
+const unsigned char *pool__frame_body(struct pool__frame *frame, const unsigned char *body, struct pool__places *places)
+{
+    uint64_t count = frame->kind == POOL__FRAME_BATCH ? frame->count : 1;
+
+    memset(places, 0, sizeof *places);
+    if (!has_places(frame))
+        return body;
+    decode_places(body, places);
+    frame->body -= POOL__PLACES_SIZE;
+    if ((frame->flags & POOL__FRAME_BODY_THERE) == 0)
+        return body + POOL__PLACES_SIZE;
+    if (frame->body != 0 || frame->item_size > SIZE_MAX / 2 / count)
+        return NULL;
+    frame->body = frame->item_size * count;
+    return (const unsigned char *)(uintptr_t)places->items;
+}
+
+/* Without a division where it can be: this is asked for each item. */
+static bool lies_in(uint64_t size, uint32_t offset, uint64_t body)
+{
+    return size >> 32 == 0 ? (offset + UINT64_C(1)) * size <= body : offset < body / size;
 }
 
 static bool item_of_fixed_size(const struct pool__frame *frame, const unsigned char *body, uint32_t offset,
                                const void **item, size_t *size)
 {
-    if (frame->item_size != 0 && offset >= frame->body / frame->item_size)
+    if (!lies_in(frame->item_size, offset, frame->body))
         return false;
     *item = body + (size_t)offset * (size_t)frame->item_size;
     *size = (size_t)frame->item_size;
@@ -113,7 +160,8 @@ void pool__record_encode(unsigned char bytes[POOL__RECORD_SIZE], const struct po
 {
     bytes[0] = (unsigned char)record->kind;
     bytes[1] = record->kind == POOL__RECORD_ROW ? record->timed : (unsigned char)record->how;
-    bytes[2] = bytes[3] = 0;
+    bytes[2] = record->there;
+    bytes[3] = 0;
     put32(bytes + 4, record->batch);
     put32(bytes + 8, record->offset);
     put32(bytes + 12, (uint32_t)record->code);
@@ -132,14 +180,22 @@ static bool is_row(const struct pool__record *record)
                                         POOL__RECORD_ALIGN);
 }
 
+static bool may_be_there(const struct pool__record *record)
+{
+    if (record->kind == POOL__RECORD_ROW)
+        return record->each == 0;
+    return record->kind == POOL__RECORD_RESULT && record->how == POOL__HOW_OK && record->size == 0;
+}
+
 bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct pool__record *record)
 {
     if (bytes[0] < POOL__RECORD_READY || bytes[0] > POOL__RECORD_LEAVING || bytes[1] >= POOL__HOW_COUNT ||
-        bytes[2] != 0 || bytes[3] != 0)
+        bytes[2] > 1 || bytes[3] != 0)
         return false;
     record->kind = (enum pool__record_kind)bytes[0];
     record->timed = record->kind == POOL__RECORD_ROW && bytes[1] == 1;
     record->how = record->kind == POOL__RECORD_ROW ? POOL__HOW_OK : (enum pool__how)bytes[1];
+    record->there = bytes[2] == 1;
     record->count = get32(bytes + 40);
     record->each = get32(bytes + 44);
     record->batch = get32(bytes + 4);
@@ -148,6 +204,8 @@ bool pool__record_decode(const unsigned char bytes[POOL__RECORD_SIZE], struct po
     record->size = get64(bytes + 16);
     record->start = get64(bytes + 24);
     record->run = get64(bytes + 32);
+    if (record->there && !may_be_there(record))
+        return false;
     if (record->kind == POOL__RECORD_ROW)
         return bytes[1] <= 1 && is_row(record);
     if (record->size > UINT64_MAX / 2 || record->count != 0 || record->each != 0)

@@ -16,22 +16,27 @@
  *   32   8  shared     BATCH: which shared bytes, or 0; SHARED, DROP: which
  *   40   8  first      BATCH: index of the first item in its job
  *   48   8  item_size  BATCH: bytes of each item, or VARIES; SHARED: bytes of the body that count
- *   56   4  flags      BATCH: TIMED, BLOCKS
+ *   56   4  flags      BATCH: TIMED, BLOCKS, RESULTS_THERE; BATCH, SHARED: BODY_THERE
  *   60   4  zero
  *
  *   kind    body                                                                     the worker then
  *   BATCH   the items one after another, padded to 16 at the end; or, where          claims items by its board, runs them, sends RESULTs and LEFT
  *           sizes vary, `count` sizes of 8 bytes, padded to 16, then each item padded to 16
  *   SHARED  pool_job.shared                                                          keeps them until DROP
+ *           BODY_THERE or RESULTS_THERE: 32 bytes of places before all this; with BODY_THERE nothing else
  *   DROP    -                                                                        frees them
  *   STOP    -                                                                        finishes, says LEAVING, runs the finalizer, exits with 0
+ *
+ * Places are addresses in the arena, the same in both processes: `items` where the body lies (items of one size, or
+ * shared bytes), `results` where the results of the batch are to be, `result_size` bytes each, 8 bytes of nothing.
  *
  * Result pipe, worker to host: records of 48 bytes and a payload, in total a multiple of 16, so that a
  * result is built in place, aligned for any type
  *
  *    0   1  kind       READY, START_FAILED, RESULT, ROW, LEFT, LEAVING
  *    1   1  how        RESULT: enum pool__how; ROW: 1 where it is timed
- *    2   2  zero
+ *    2   1  there      RESULT, ROW: 1 where the results are at the places that came with the frame: they are not in the payload
+ *    3   1  zero
  *    4   4  batch      RESULT, ROW, LEFT: which
  *    8   4  offset     RESULT, ROW: (first) item within the batch
  *   12   4  code       RESULT: what the function returned; START_FAILED: what the initializer returned; READY: the worker's pid
@@ -80,8 +85,25 @@ struct pool__frame {
     uint64_t body, function, shared, first, item_size;
 };
 
-#define POOL__FRAME_TIMED  0x1u /* the program is told how long each item ran */
-#define POOL__FRAME_BLOCKS 0x2u /* several items may be claimed at once (rule 7) */
+#define POOL__FRAME_TIMED         0x1u /* the program is told how long each item ran */
+#define POOL__FRAME_BLOCKS        0x2u /* several items may be claimed at once (rule 7) */
+#define POOL__FRAME_BODY_THERE    0x4u /* items or shared bytes lie in the arena */
+#define POOL__FRAME_RESULTS_THERE 0x8u /* results are put there */
+
+/* What comes first in a body that has either. */
+#define POOL__PLACES_SIZE 32u
+struct pool__places {
+    uint64_t items, results, result_size;
+};
+
+void pool__places_encode(unsigned char bytes[POOL__PLACES_SIZE], const struct pool__places *places);
+
+/*
+ * Of a frame with its whole body: where items or shared bytes are, and in the frame how many bytes of them, as if they
+ * had all been sent. *places is zeros where it has none. NULL: nonsense.
+ */
+const unsigned char *pool__frame_body(struct pool__frame *frame, const unsigned char *body,
+                                      struct pool__places *places);
 
 void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool__frame *frame);
 bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool__frame *frame); /* false: nonsense */
@@ -149,6 +171,7 @@ struct pool__record {
     int32_t code;
     uint64_t size, start, run;
     uint32_t count, each; /* ROW */
+    bool there;           /* RESULT, ROW */
 };
 
 #define POOL__ROW_EACH 1024u /* bytes; larger results have a record each */

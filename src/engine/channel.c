@@ -18,6 +18,7 @@
 #define SHARED_ROOM 4u
 
 static const unsigned char zeros[4096];
+static const struct pool__places nowhere;
 
 void pool__channel_clear(struct pool__channel *channel)
 {
@@ -244,30 +245,46 @@ bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
     return !is_waiting(channel);
 }
 
+#define HEAD_ROOM (POOL__FRAME_SIZE + POOL__PLACES_SIZE)
+
+/* The frame's header, and its places where it has any, `size` bytes of body to follow: their length. */
+static size_t encode_head(unsigned char head[HEAD_ROOM], struct pool__frame *frame, const struct pool__places *places,
+                          size_t size)
+{
+    size_t more = places->items != 0 || places->results != 0 ? POOL__PLACES_SIZE : 0;
+
+    frame->flags |=
+        (places->items != 0 ? POOL__FRAME_BODY_THERE : 0) | (places->results != 0 ? POOL__FRAME_RESULTS_THERE : 0);
+    frame->body = more + size;
+    pool__frame_encode(head, frame);
+    if (more > 0)
+        pool__places_encode(head + POOL__FRAME_SIZE, places);
+    return POOL__FRAME_SIZE + more;
+}
+
 /*
  * A frame in two parts and its padding, with nothing waiting before it. What is not written at once is copied where
  * it is small, else referred to.
  */
-static void send_frame(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const void *body,
-                       size_t size, struct pool__job *job)
+static void send_frame(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame,
+                       const struct pool__places *places, const void *body, size_t size, struct pool__job *job)
 {
-    size_t padding = (size_t)(pool__padded(size, POOL__FRAME_ALIGN) - size), put;
-    unsigned char head[POOL__FRAME_SIZE];
+    size_t padding = (size_t)(pool__padded(size, POOL__FRAME_ALIGN) - size), head_size, put;
+    unsigned char head[HEAD_ROOM];
     struct iovec parts[3];
 
-    frame->body = size + padding;
-    pool__frame_encode(head, frame);
-    parts[0] = part_of(head, sizeof head);
+    head_size = encode_head(head, frame, places, size + padding);
+    parts[0] = part_of(head, head_size);
     parts[1] = part_of(body, size);
     parts[2] = part_of(zeros, padding);
     put = write_parts(pool, channel, parts, 3);
-    if (put == sizeof head + size + padding)
+    if (put == head_size + size + padding)
         return;
-    if (put < sizeof head) {
-        pool__bytes_append(&channel->backlog, head + put, sizeof head - put);
-        put = sizeof head;
+    if (put < head_size) {
+        pool__bytes_append(&channel->backlog, head + put, head_size - put);
+        put = head_size;
     }
-    put -= sizeof head;
+    put -= head_size;
     if (size <= POOL__FRAME_MAX) {
         if (put < size) {
             pool__bytes_append(&channel->backlog, (const unsigned char *)body + put, size - put);
@@ -296,7 +313,7 @@ void pool__channel_send_stop(struct pool *pool, struct pool__channel *channel)
     }
     memset(&frame, 0, sizeof frame);
     frame.kind = POOL__FRAME_STOP;
-    send_frame(pool, channel, &frame, NULL, 0, NULL);
+    send_frame(pool, channel, &frame, &nowhere, NULL, 0, NULL);
 }
 
 static bool has_shared(const struct pool__channel *channel, uint64_t id)
@@ -327,6 +344,7 @@ static bool note_shared(struct pool__channel *channel, uint64_t id)
 
 bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, const struct pool__job *job)
 {
+    struct pool__places places = nowhere;
     struct pool__frame frame;
 
     if (is_waiting(channel) || channel->tasks < 0)
@@ -342,20 +360,24 @@ bool pool__channel_ready_for(struct pool *pool, struct pool__channel *channel, c
     frame.kind = POOL__FRAME_SHARED;
     frame.shared = job->shared_id;
     frame.item_size = job->shared_size;
-    send_frame(pool, channel, &frame, job->shared, job->shared_size, (struct pool__job *)(uintptr_t)job);
+    if (job->shared_there)
+        places.items = (uint64_t)(uintptr_t)job->shared;
+    send_frame(pool, channel, &frame, &places, job->shared, job->shared_there ? 0 : job->shared_size,
+               (struct pool__job *)(uintptr_t)job);
     return !is_waiting(channel);
 }
 
 /* Items of varying sizes, all in one frame of bounded length: composed in the backlog. */
 static void compose_batch(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame,
-                          const struct pool__run *run)
+                          const struct pool__places *places, const struct pool__run *run)
 {
-    size_t table = (size_t)pool__sizes_table(run->count), start = channel->backlog.to, at;
-    unsigned char head[POOL__FRAME_SIZE];
+    size_t table = (size_t)pool__sizes_table(run->count), start = channel->backlog.to, at, head_size;
+    unsigned char head[HEAD_ROOM];
     uint32_t i;
 
-    pool__bytes_append_zeros(&channel->backlog, POOL__FRAME_SIZE + table);
-    at = start + POOL__FRAME_SIZE;
+    head_size = encode_head(head, frame, places, 0);
+    pool__bytes_append_zeros(&channel->backlog, head_size + table);
+    at = start + head_size;
     for (i = 0; i < run->count; i++) {
         const void *item;
         uint64_t bytes;
@@ -369,9 +391,8 @@ static void compose_batch(struct pool *pool, struct pool__channel *channel, stru
         pool__bytes_append_zeros(&channel->backlog, (size_t)(pool__padded(size, POOL__FRAME_ALIGN) - size));
     }
     frame->item_size = POOL__VARIES;
-    frame->body = channel->backlog.to - start - POOL__FRAME_SIZE;
-    pool__frame_encode(head, frame);
-    memcpy(channel->backlog.data + start, head, sizeof head);
+    encode_head(head, frame, places, channel->backlog.to - start - head_size);
+    memcpy(channel->backlog.data + start, head, head_size);
     pool__channel_flush(pool, channel);
 }
 
@@ -379,10 +400,15 @@ void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, 
                               const struct pool__run *run)
 {
     struct pool__job *job = run->job;
+    struct pool__places places = nowhere;
     struct pool__frame frame;
     const void *items;
     size_t size;
 
+    if (job->results != NULL) {
+        places.results = (uint64_t)(uintptr_t)(job->results + (size_t)run->first * job->result_size);
+        places.result_size = job->result_size;
+    }
     memset(&frame, 0, sizeof frame);
     frame.kind = POOL__FRAME_BATCH;
     frame.batch = batch;
@@ -394,12 +420,14 @@ void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, 
     frame.flags = (job->timed ? POOL__FRAME_TIMED : 0) |
                   (pool__scheduler_claims_blocks(&pool->scheduler, job) ? POOL__FRAME_BLOCKS : 0);
     if (job->item_size == SIZE_MAX && run->count > 1) {
-        compose_batch(pool, channel, &frame, run);
+        compose_batch(pool, channel, &frame, &places, run);
         return;
     }
     job->owner->argument(job, run->first, &items, &size);
     frame.item_size = size;
-    send_frame(pool, channel, &frame, items, size * run->count, job);
+    if (job->items_there)
+        places.items = (uint64_t)(uintptr_t)items;
+    send_frame(pool, channel, &frame, &places, items, job->items_there ? 0 : size * run->count, job);
 }
 
 static void send_drop(struct pool *pool, struct pool__channel *channel, uint64_t id)
@@ -409,7 +437,7 @@ static void send_drop(struct pool *pool, struct pool__channel *channel, uint64_t
     memset(&frame, 0, sizeof frame);
     frame.kind = POOL__FRAME_DROP;
     frame.shared = id;
-    send_frame(pool, channel, &frame, NULL, 0, NULL);
+    send_frame(pool, channel, &frame, &nowhere, NULL, 0, NULL);
 }
 
 /* One DROP after the other, each when nothing waits before it. */

@@ -45,14 +45,22 @@ void pool__arrive_on_heap(struct pool__arrival *arrival, uint64_t size)
     arrival->no_memory = arrival->heap == NULL;
 }
 
+/* What says that results are at their places is sane only where they have such. */
+static bool may_be_there(const struct pool__seat *seat, const struct pool__record *record)
+{
+    return !record->there || pool__seat_head(seat)->job->results != NULL;
+}
+
 static bool start_result(struct pool__seat *seat, struct pool__channel *channel)
 {
     const struct pool__record *record = &channel->decoder.record;
     struct pool__run *run = pool__seat_head(seat);
     bool keep = true;
 
-    if (!pool__deliver_is_next(seat, channel, record) || !seat->was_ready)
+    if (!pool__deliver_is_next(seat, channel, record) || !seat->was_ready || !may_be_there(seat, record))
         return false;
+    if (record->there)
+        return true;
     if (record->how != POOL__HOW_OK) {
         if (record->size > WORDS_MOST)
             return false;
@@ -76,7 +84,7 @@ static bool start_row(struct pool__seat *seat, struct pool__channel *channel)
 
     if (is_known(channel, record))
         return true;
-    if (!pool__deliver_is_next(seat, channel, record) || !seat->was_ready)
+    if (!pool__deliver_is_next(seat, channel, record) || !seat->was_ready || !may_be_there(seat, record))
         return false;
     if (!record->timed && record->each > 0)
         arrival->at = run->job->owner->place(run->job, run->first + run->done, record->each, &keep);
@@ -121,11 +129,12 @@ static void failed_words(struct pool__arrival *arrival, struct pool__outcome *ou
     arrival->heap = NULL;
 }
 
-static void ok_result(struct pool__channel *channel, struct pool__outcome *outcome)
+static void ok_result(const struct pool__seat *seat, struct pool__channel *channel, struct pool__outcome *outcome)
 {
+    const struct pool__record *record = &channel->decoder.record;
     struct pool__arrival *arrival = &channel->arrival;
 
-    outcome->size = (size_t)channel->decoder.record.size;
+    outcome->size = record->there ? pool__seat_head(seat)->job->result_size : (size_t)record->size;
     if (arrival->no_memory) {
         outcome->status = POOL_NO_MEMORY;
         outcome->why = "no memory for the result in this process";
@@ -164,7 +173,7 @@ static bool end_result(struct pool *pool, struct pool__seat *seat, struct pool__
         break;
     case POOL__HOW_OK:
     case POOL__HOW_COUNT:
-        ok_result(channel, &outcome);
+        ok_result(seat, channel, &outcome);
         break;
     }
     free(channel->arrival.heap); /* words that came with a refusal */
@@ -214,10 +223,10 @@ static void end_row(struct pool *pool, struct pool__seat *seat, const struct poo
     memset(&row, 0, sizeof row);
     row.first = run->first + run->done;
     row.count = record->count - known;
-    row.size = record->each;
+    row.size = record->there ? run->job->result_size : record->each;
     row.stride = pool__row_stride(record->each, record->timed);
     row.times = record->timed ? bytes : NULL;
-    row.bytes = record->timed && bytes != NULL ? bytes + 8 : bytes;
+    row.bytes = record->there ? NULL : record->timed && bytes != NULL ? bytes + 8 : bytes;
     row.worker = seat->pid;
     row.attempts = run->attempt;
     row.start = record->start;
@@ -262,7 +271,7 @@ bool pool__deliver_open_row(struct pool *pool, struct pool__seat *seat, struct p
 
     if (pool->scheduler.aborted)
         return true;
-    if (!pool__deliver_is_next(seat, channel, record) || !seat->was_ready)
+    if (!pool__deliver_is_next(seat, channel, record) || !seat->was_ready || !may_be_there(seat, record))
         return false;
     if (!record->timed && record->each > 0)
         place = run->job->owner->place(run->job, run->first + run->done, record->each, &keep);

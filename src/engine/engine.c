@@ -230,13 +230,14 @@ static bool abandon(void *host, struct pool__seat *seat)
     struct pool *pool = host;
     struct pool__board_use *use = &pool->boards[seat->board - pool->setup->boards];
 
+    pool__kill_orphan(pool,
+                      seat); /* its items have been told: should the zygote be the one that is held, it is killed */
     if (free_board(pool) == pool->setup->board_count && !pool->scheduler.aborted &&
         !(pool->scheduler.ending && !pool__scheduler_waits(&pool->scheduler)))
         return false;
     use->abandoned = true;
     use->seat = seat->index;
     use->life = seat->life;
-    pool__kill_orphan(pool, seat);
     pool__channel_close(pool, pool__channel_of(pool, seat));
     pool->restaff = true;
     return true;

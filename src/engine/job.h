@@ -112,7 +112,22 @@ struct pool__job {
     uint32_t last_batch;        /* items of the last batch, so that batches grow step by step */
     uint64_t item_ns;           /* measured time of an item, 0: not known yet */
     struct pool__run own;       /* the run of a lone job */
+
+    /* what lies in the arena is not sent, only where it lies */
+    bool items_there; /* all items, of item_size bytes, one after the other */
+    bool shared_there;
+    unsigned char *results; /* a map's out, result_size bytes for each item; NULL: it does not */
+    size_t result_size;
 };
+
+/*
+ * What runs of it reads or writes memory that is the program's again once it is told the end: so that is told when no
+ * worker can be at it any more, and not before (rule 16).
+ */
+static inline bool pool__job_is_there(const struct pool__job *job)
+{
+    return job->items_there || job->shared_there || job->results != NULL;
+}
 
 static inline bool pool__job_waits(const struct pool__job *job)
 {

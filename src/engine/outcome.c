@@ -299,6 +299,8 @@ void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *
 
     pool__list_init(&again);
     pool__list_remove(&seat->link);
+    if (scheduler->dropped_as != POOL_OK)
+        pool__scheduler_drop_rest(scheduler, seat);
     for (batch = seat->head; batch != seat->sent + 1; batch++)
         anything_ran = lose_items(scheduler, seat, batch, death, &again, now) || anything_ran;
     seat->started_any = seat->started_any || anything_ran; /* by what was lost, too: a mark may be a lie */

@@ -98,7 +98,7 @@ static uint32_t fit_in_frame(struct pool__job *job, uint64_t first, uint32_t cou
     uint64_t bytes = POOL__FRAME_SIZE + POOL__FRAME_ALIGN;
     uint32_t fitting;
 
-    if (job->item_size == 0)
+    if (job->item_size == 0 || job->items_there)
         return count;
     if (job->item_size != SIZE_MAX) {
         uint64_t most = (POOL__FRAME_MAX - bytes) / job->item_size;

@@ -96,6 +96,10 @@ struct pool__scheduler {
     uint64_t next_spawn;    /* not before */
     uint64_t staff_at;      /* hard timer */
     uint64_t started, lost; /* statistics, ever */
+
+    enum pool_status dropped_as; /* after drop_all(): how that ends which is with workers yet, and why; else POOL_OK */
+    int dropped_code;
+    const char *dropped_words;
 };
 
 bool pool__scheduler_init(struct pool__scheduler *scheduler, const struct pool__actions *actions, void *host,
@@ -155,6 +159,9 @@ bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now);
 
 /* Takes back what the seat has not started, to be given to others. */
 void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__seat *seat);
+
+/* The worker is gone, in a pool that was ended by pool__scheduler_drop_all(): what it left to this moment ends too. */
+void pool__scheduler_drop_rest(struct pool__scheduler *scheduler, struct pool__seat *seat);
 
 /* Gives out what can be given out, and steals for those that have nothing. After each group of events. */
 void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now);

@@ -245,6 +245,12 @@ void pool__staffing_end(struct pool__scheduler *scheduler, uint64_t now)
     pool__staffing_adjust(scheduler, now);
 }
 
+/* All was dropped but what works in the arena: that ends with its worker. */
+static bool is_kept(const struct pool__scheduler *scheduler, const struct pool__seat *seat)
+{
+    return scheduler->dropped_as != POOL_OK && seat->owed > 0;
+}
+
 void pool__staffing_abort(struct pool__scheduler *scheduler, uint64_t patience, uint64_t now)
 {
     unsigned i;
@@ -258,7 +264,8 @@ void pool__staffing_abort(struct pool__scheduler *scheduler, uint64_t patience, 
          * one that is blocked in a write still owes something here, or is behind its last result: then the patience
          * ends it
          */
-        if (seat->state == POOL__SEAT_STARTING || (seat->state != POOL__SEAT_EMPTY && pool__seat_is_marked(seat)))
+        if (seat->state == POOL__SEAT_STARTING ||
+            (seat->state != POOL__SEAT_EMPTY && (is_kept(scheduler, seat) || pool__seat_is_marked(seat))))
             pool__staffing_condemn(scheduler, seat, POOL__KILL_TERMINATE, now);
         else if (seat->state == POOL__SEAT_READY)
             stop(scheduler, seat, now);

@@ -298,11 +298,14 @@ static void drop_queue(struct pool__link *queue, enum pool_status status, int co
         pool__queue_drop_waiting(pool__holder(link, struct pool__job, link), status, code, message);
 }
 
-/* What a seat has ends here for good; what still comes of it is for nobody. */
-static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *seat, enum pool_status status, int code,
-                        const char *message)
+/*
+ * What a seat has ends here for good; what still comes of it is for nobody. `there` too: what works in the arena, and
+ * ends only with its worker (rule 16).
+ */
+static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *seat, bool there)
 {
-    uint32_t batch;
+    uint32_t batch, head = seat->sent + 1;
+    uint64_t kept = 0;
 
     if (seat->owed == 0)
         return;
@@ -317,22 +320,35 @@ static void drop_flight(struct pool__scheduler *scheduler, struct pool__seat *se
         job = run->job;
         first = run->first + run->done;
         rest = run->count - run->done;
+        if (!there && pool__job_is_there(job)) {
+            head = kept == 0 ? batch : head;
+            kept += rest;
+            continue;
+        }
         scheduler->owed -= rest;
         job->in_flight -= rest;
         seat->flight[batch % POOL__FLIGHT] = NULL;
         pool__run_free(run);
-        pool__queue_drop(job, first, rest, status, code, message);
+        pool__queue_drop(job, first, rest, scheduler->dropped_as, scheduler->dropped_code, scheduler->dropped_words);
     }
-    seat->head = seat->sent + 1;
-    seat->owed = 0;
+    seat->head = head;
+    seat->owed = kept;
+}
+
+void pool__scheduler_drop_rest(struct pool__scheduler *scheduler, struct pool__seat *seat)
+{
+    drop_flight(scheduler, seat, true);
 }
 
 void pool__scheduler_drop_all(struct pool__scheduler *scheduler, enum pool_status status, int code, const char *message)
 {
     unsigned i;
 
+    scheduler->dropped_as = status;
+    scheduler->dropped_code = code;
+    scheduler->dropped_words = message;
     drop_queue(&scheduler->lone, status, code, message);
     drop_queue(&scheduler->bulk, status, code, message);
     for (i = 0; i < scheduler->span; i++)
-        drop_flight(scheduler, &scheduler->seats[i], status, code, message);
+        drop_flight(scheduler, &scheduler->seats[i], false);
 }

@@ -75,6 +75,65 @@ static void part_of_the_result_may_be_the_result(void **state)
     assert_memory_equal(pool__task_result(&task), "23456789", 8);
 }
 
+/* In the arena there is a place for a result of one size; of any other it lies where it did without. */
+static void a_result_of_its_places_size_lies_there(void **state)
+{
+    unsigned char place[24];
+    struct pool__task task = fresh();
+    char *space;
+
+    (void)state;
+    memset(place, 0, sizeof place);
+    task.place = place;
+    task.place_size = 8;
+    assert_ptr_equal(pool_return_space(&task.given, 8), place);
+    assert_true(task.in_place && task.has_result);
+    assert_ptr_equal(pool__task_result(&task), place);
+    assert_int_equal(pool_return(&task.given, "abcdefgh", 8), 0);
+    assert_memory_equal(place, "abcdefgh", 8);
+    space = pool_return_space(&task.given, 3); /* trimmed: elsewhere, what is kept with it */
+    assert_false(task.in_place);
+    assert_ptr_equal(space, staging);
+    assert_int_equal(task.result_size, 3);
+    assert_memory_equal(space, "abc", 3);
+    memcpy(space, "xyz", 3);
+    assert_ptr_equal(pool_return_space(&task.given, 8), place); /* and back */
+    assert_memory_equal(place, "xyzdefgh", 8);
+    space = pool_return_space(&task.given, 10);
+    assert_memory_equal(space, "xyzdefgh", 8);
+    assert_int_equal(task.result_size, 10);
+    space = pool_return_space(&task.given, ROOM + 1); /* on the heap */
+    assert_memory_equal(space, "xyzdefgh", 8);
+    memcpy(space, "heapheap", 8);
+    assert_ptr_equal(pool_return_space(&task.given, 8), place);
+    assert_memory_equal(place, "heapheap", 8);
+    memcpy(place, "placeplc", 8);
+    space = pool_return_space(&task.given, ROOM + 1);
+    assert_memory_equal(space, "placeplc", 8);
+    assert_ptr_equal(space, task.heap);
+    for (size_t i = 8; i < sizeof place; i++)
+        assert_int_equal(place[i], 0);
+    free(task.heap);
+}
+
+static void part_of_it_may_be_the_result_in_place(void **state)
+{
+    unsigned char place[8];
+    struct pool__task task = fresh();
+    char *space;
+
+    (void)state;
+    task.place = place;
+    task.place_size = 8;
+    space = pool_return_space(&task.given, 10);
+    memcpy(space, "0123456789", 10);
+    assert_int_equal(pool_return(&task.given, space + 2, 8), 0);
+    assert_memory_equal(place, "23456789", 8);
+    assert_int_equal(pool_return(&task.given, place + 4, 4), 0);
+    assert_memory_equal(pool__task_result(&task), "6789", 4);
+    assert_false(task.in_place);
+}
+
 static void nothing_is_done_for_nobody(void **state)
 {
     struct pool__task task = fresh();
@@ -171,6 +230,8 @@ int main(void)
         cmocka_unit_test(small_results_lie_in_staging),
         cmocka_unit_test(a_result_may_grow_out_of_staging),
         cmocka_unit_test(part_of_the_result_may_be_the_result),
+        cmocka_unit_test(a_result_of_its_places_size_lies_there),
+        cmocka_unit_test(part_of_it_may_be_the_result_in_place),
         cmocka_unit_test(nothing_is_done_for_nobody),
         cmocka_unit_test(impossible_sizes_are_no_memory),
         cmocka_unit_test(less_than_wished_will_do),

@@ -86,7 +86,7 @@ static void frames_without_sense_are_refused(void **state)
     for (i = 56; i < POOL__FRAME_SIZE; i++) {
         unsigned char before = bytes[i];
 
-        bytes[i] = i == 56 ? 4 : 1; /* no such flag */
+        bytes[i] = i == 56 ? 16 : 1; /* no such flag */
         assert_false(pool__frame_decode(bytes, &got));
         bytes[i] = before;
     }
@@ -245,7 +245,7 @@ static void padding_outside_of_the_body_is_refused(void **state)
 /* ------------------------------------------------------------------ records */
 
 static const struct pool__record a_result = {POOL__RECORD_RESULT, POOL__HOW_FAILED,   false, 0x01020304,        0x05060708, -7,
-                                             0x1112131415161718,  0x2122232425262728, 0x3132333435363738, 0, 0};
+                                             0x1112131415161718,  0x2122232425262728, 0x3132333435363738, 0, 0, false};
 
 static void assert_records_equal(const struct pool__record *a, const struct pool__record *b)
 {
