@@ -36,8 +36,8 @@ static struct pool_iterator *make(struct pool *pool, pool_function *fn, const st
     pool__job_init(&iterator->job, &pool__iterator_owner, fn,
                    iterator->kind == POOL__SOURCE_ITEMS ? in->item_size : SIZE_MAX);
     iterator->job.timed = true;
-    iterator->job.items_there = iterator->kind == POOL__SOURCE_ITEMS &&
-                                pool__arena_has(&pool->arena, in->items, in->count * in->item_size);
+    iterator->job.items_there =
+        iterator->kind == POOL__SOURCE_ITEMS && pool__arena_has(&pool->arena, in->items, in->count * in->item_size);
     iterator->pool = pool;
     iterator->source = *in;
     iterator->ordered = ordered;

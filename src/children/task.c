@@ -4,9 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-char pool__words[POOL__WORDS_ROOM];
+char pool__words_room[POOL__WORDS_ROOM];
 static int worker_index = -1;
 
+const char *pool__words(void)
+{
+    return pool__words_room;
+}
 void pool__worker_index_set(int seat)
 {
     worker_index = seat;
@@ -91,18 +95,35 @@ void *pool_return_space(struct pool_task *given, size_t size)
     return space;
 }
 
+/* Most results have few bytes: a constant size makes a few instructions of it. */
+static void copy_to_place(unsigned char *place, const void *data, size_t size)
+{
+    if (size == 8)
+        memmove(place, data, 8);
+    else if (size == 4)
+        memmove(place, data, 4);
+    else
+        memmove(place, data, size);
+}
+
 int pool_return(struct pool_task *given, const void *data, size_t size)
 {
+    struct pool__task *task = task_of(given);
     void *space;
 
     if (data == NULL && size > 0)
         return POOL_INVALID;
+    if (given != NULL && task->place != NULL && size == task->place_size && !task->has_result) {
+        copy_to_place(task->place, data, size);
+        task->in_place = task->has_result = true;
+        task->no_memory = false;
+        task->result_size = size;
+        return 0;
+    }
     space = pool_return_space(given, size);
     if (space == NULL)
         return POOL_NO_MEMORY;
-    if (size == sizeof(uint64_t)) /* what most results are: a constant size is a few instructions */
-        memmove(space, data, sizeof(uint64_t));
-    else if (size > 0)
+    if (size > 0)
         memmove(space, data, size); /* the data may be part of the result so far */
     return 0;
 }
@@ -122,7 +143,7 @@ int pool_fail(struct pool_task *given, int code, const char *format, ...)
     (void)given; /* one task runs at a time, and in an initializer there is none */
     if (format != NULL) {
         va_start(arguments, format);
-        vsnprintf(pool__words, sizeof pool__words, format, arguments);
+        vsnprintf(pool__words_room, sizeof pool__words_room, format, arguments);
         va_end(arguments);
     }
     return code != 0 ? code : 1;

@@ -32,8 +32,15 @@ static inline unsigned char *pool__task_result(const struct pool__task *task)
     return task->in_place ? task->place : task->heap != NULL ? task->heap : task->staging;
 }
 
-/* What pool_fail() said last in this worker, "" where nothing; forgotten before each task by its first byte. */
-extern char pool__words[POOL__WORDS_ROOM];
+/* What pool_fail() said last in this worker, "" where nothing; forgotten before each task. */
+extern char pool__words_room[POOL__WORDS_ROOM];
+const char *pool__words(void);
+
+static inline void pool__words_forget(void)
+{
+    if (pool__words_room[0] != '\0') /* else its page need not even be there */
+        pool__words_room[0] = '\0';
+}
 
 /* The seat that pool_worker_index() tells. */
 void pool__worker_index_set(int seat);

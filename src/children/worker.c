@@ -23,9 +23,11 @@
 #define INPUT_ROOM 65536u
 /* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
 #define FLUSH_AFTER (50 * UINT64_C(1000))
+/* the same of results that are in the arena: what is written of them only says so, and somebody who waits asks */
+#define FLUSH_THERE (500 * UINT64_C(1000))
 /* items claimed together (rule 7): so many as take no longer than this, ns, and no more than that */
 #define BLOCK_TIME  (5 * UINT64_C(1000))
-#define BLOCK_ITEMS 64u
+#define BLOCK_ITEMS 256u
 #define RESULT_ROOM (POOL__RECORD_SIZE + 4096u) /* what staging has at least for an item's result */
 
 /* Its pages are there only when something was read into them; those of the heap are not disturbed. */
@@ -103,7 +105,7 @@ static void prepare_task(const struct pool__frame *frame, uint32_t offset)
     task->place = results_there(offset);
     task->result_size = 0;
     task->has_result = task->no_memory = task->in_place = false;
-    pool__words[0] = '\0';
+    pool__words_forget();
 }
 
 static void forget_heap_result(void)
@@ -133,8 +135,8 @@ static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum 
         record.size = self.task.result_size;
         payload = pool__task_result(&self.task);
     } else if (how == POOL__HOW_FAILED) {
-        record.size = strlen(pool__words);
-        payload = pool__words;
+        record.size = strlen(pool__words());
+        payload = pool__words();
     }
     pool__stream_send(&record, payload, start);
     forget_heap_result();
@@ -175,7 +177,9 @@ static void flush(struct block *block)
 /* Rule 5, the part after an item; `hurry` is rule 6's: a finished result must not wait for the items behind it. */
 static void flush_if_due(struct block *block, bool hurry)
 {
-    if (hurry || (pool__stream_oldest() != 0 && block->end - pool__stream_oldest() >= FLUSH_AFTER))
+    uint64_t after = self.task.place_size > 0 ? FLUSH_THERE : FLUSH_AFTER;
+
+    if (hurry || (pool__stream_oldest() != 0 && block->end - pool__stream_oldest() >= after))
         flush(block);
 }
 
@@ -287,20 +291,23 @@ static bool run_on(const struct pool__frame *frame, const unsigned char *body, s
 {
     struct pool__task *task = &self.task;
     uint32_t first = block->claim.next, offset;
+    const unsigned char *arg = body + (size_t)first * (size_t)frame->item_size;
     bool hurry = false;
     int code;
 
+    task->place = results_there(first);
     for (offset = first; offset < block->claim.end && !hurry; offset++) {
-        task->given.arg = body + (size_t)offset * (size_t)frame->item_size;
+        task->given.arg = arg; /* all of it anew: the last one may have written there */
         task->given.size = (size_t)frame->item_size;
         task->given.index = (size_t)(frame->first + offset);
         task->given.state = self.state;
         task->given.attempt = frame->attempt;
-        task->place = results_there(offset);
         task->result_size = 0;
         task->has_result = task->no_memory = task->in_place = false;
-        pool__words[0] = '\0';
-        if (!may_start(frame, block)) {
+        pool__words_forget();
+        pool__board_mark_run(self.board, frame->batch, offset);
+        if (!pool__board_may_start(self.board, &block->claim)) {
+            mark_done(frame, offset - 1); /* others of the row were before it */
             block->broken = true;
             break;
         }
@@ -313,6 +320,8 @@ static bool run_on(const struct pool__frame *frame, const unsigned char *body, s
             end_item(frame, offset, block, how_it_ended(code), code);
             return hurry;
         }
+        arg += frame->item_size;
+        task->place += task->place_size;
         hurry = somebody_waits();
     }
     pool__stream_add_there(offset - first);
@@ -574,8 +583,8 @@ static void start(void)
     memset(&record, 0, sizeof record);
     record.kind = code == 0 ? POOL__RECORD_READY : POOL__RECORD_START_FAILED;
     record.code = code == 0 ? (int32_t)own : code;
-    record.size = code == 0 ? 0 : strlen(pool__words);
-    pool__stream_send(&record, pool__words, 0);
+    record.size = code == 0 ? 0 : strlen(pool__words());
+    pool__stream_send(&record, pool__words(), 0);
     pool__stream_flush();
     if (code != 0)
         pool__worker_exit(1);

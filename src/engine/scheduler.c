@@ -11,7 +11,8 @@
 
 /* ns of work that a batch of cheap items is made to hold; what is not started can be taken back */
 #define BATCH_TIME (500 * UINT64_C(1000))
-#define AHEAD_TIME (200 * UINT64_C(1000)) /* ns of short batches sent ahead to one worker */
+#define THERE_TIME (5000 * UINT64_C(1000)) /* the same of items that lie in the arena, and cost nothing to send */
+#define AHEAD_TIME (200 * UINT64_C(1000))  /* ns of short batches sent ahead to one worker */
 /* ns; behind work as long as this nothing is sent ahead: a pipe's latency is nothing to it */
 #define LONG_TIME  (1000 * UINT64_C(1000))
 #define WHOLE_TIME (10 * UINT64_C(1000)) /* ns of work that is not worth parting: another message costs as much */
@@ -140,7 +141,7 @@ static uint32_t batch_size(const struct pool__scheduler *scheduler, const struct
         return at_most(job->chunk, waiting);
     if (job->item_ns == 0)
         return 1;
-    count = BATCH_TIME / job->item_ns;
+    count = (job->items_there ? THERE_TIME : BATCH_TIME) / job->item_ns;
     if (count > (uint64_t)job->last_batch * GROWTH)
         count = (uint64_t)job->last_batch * GROWTH;
     share = waiting / (2 * (uint64_t)(scheduler->size > 0 ? scheduler->size : 1));

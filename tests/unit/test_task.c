@@ -204,16 +204,16 @@ static void failures_have_a_code_and_words(void **state)
     struct pool__task task = fresh();
 
     (void)state;
-    pool__words[0] = '\0';
-    assert_string_equal(pool__words, "");
+    pool__words_forget();
+    assert_string_equal(pool__words(), "");
     assert_int_equal(pool_fail(&task.given, 7, "%s %d", "number", 7), 7);
-    assert_string_equal(pool__words, "number 7");
+    assert_string_equal(pool__words(), "number 7");
     assert_int_equal(pool_fail(&task.given, 0, NULL), 1); /* 0 would be no failure; the words stay */
-    assert_string_equal(pool__words, "number 7");
+    assert_string_equal(pool__words(), "number 7");
     assert_int_equal(pool_fail(NULL, -3, "in an initializer"), -3);
-    assert_string_equal(pool__words, "in an initializer");
-    pool__words[0] = '\0';
-    assert_string_equal(pool__words, "");
+    assert_string_equal(pool__words(), "in an initializer");
+    pool__words_forget();
+    assert_string_equal(pool__words(), "");
 }
 
 static void workers_know_their_seat(void **state)
