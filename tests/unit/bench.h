@@ -30,7 +30,9 @@ struct bench {
     unsigned stops[BENCH_SEATS], kills[BENCH_SEATS], looks[BENCH_SEATS], spawns[BENCH_SEATS], unsends[BENCH_SEATS];
     unsigned reads[BENCH_SEATS], abandons[BENCH_SEATS], prods, barriers;
     void (*on_read)(struct bench *bench, unsigned seat); /* what a read finds */
+    void (*on_barrier)(struct bench *bench);             /* what workers do meanwhile */
     bool full[BENCH_SEATS], refuses, spare_board, untold; /* untold: what is spawned is not told of */
+    bool no_barrier;
     uint64_t now;
 };
 
@@ -169,8 +171,12 @@ static inline void bench_prod(void *host) { ((struct bench *)host)->prods++; }
 
 static inline bool bench_barrier(void *host)
 {
-    ((struct bench *)host)->barriers++;
-    return true;
+    struct bench *bench = host;
+
+    bench->barriers++;
+    if (bench->on_barrier != NULL)
+        bench->on_barrier(bench);
+    return !bench->no_barrier;
 }
 
 static const struct pool__actions bench_actions = {bench_can_send, bench_send, bench_unsend, bench_stop,   bench_kill,
