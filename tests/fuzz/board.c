@@ -151,6 +151,82 @@ static void claim(struct pool__board *board, struct pool__board *before, struct 
     MUST(range.next == offset + 1 && range.tag == (uint16_t)batch);
 }
 
+/* The open row: within staging, of what the mark has published, and nothing where the words make no sense. */
+static void ask_open_row(struct pool__board *board, struct pool__board *before, struct input *input)
+{
+    uint64_t base = atomic_load(&board->base), staged = atomic_load(&board->staged), from;
+    uint32_t batch = take_number(input), done = take_number(input);
+    size_t room = take_number(input) * (size_t)131 % (2 * POOL__BOARD_SIZE), stride, size;
+    unsigned char *copy = malloc(room + 1);
+    struct pool__place mark = pool__board_running(board);
+    struct pool__record record;
+
+    MUST(copy != NULL);
+    memcpy(before, board, sizeof *board);
+    if (pool__board_open_row(board, take8(input) % 8 != 0 ? staged : take64(input), batch, done, &record, copy, room)) {
+        stride = pool__row_stride(record.each, record.timed);
+        MUST(record.kind == POOL__RECORD_ROW && record.batch == batch && mark.batch == batch);
+        MUST(record.offset <= done && done - record.offset < record.count && record.each <= POOL__ROW_EACH);
+        MUST(record.offset + record.count == mark.offset + (mark.mark == POOL__MARK_DONE));
+        MUST((uint32_t)(atomic_load(&board->row) >> 8 & POOL__BATCH_MAX) == record.offset);
+        from = staged - base + POOL__RECORD_SIZE + (done - record.offset) * stride;
+        size = (record.offset + record.count - done) * stride;
+        MUST(staged >= base && from <= POOL__STAGING_SIZE && size <= POOL__STAGING_SIZE - from && size <= room);
+        MUST(memcmp(copy, board->staging + from, size) == 0);
+    }
+    MUST(memcmp(board, before, sizeof *board) == 0);
+    free(copy);
+}
+
+static void write_row(struct pool__board *board, struct input *input)
+{
+    uint32_t batch = take_number(input), first = take_number(input), each = take_number(input);
+
+    pool__board_row_opened(board, batch, first, each, take8(input) % 2 != 0);
+    if (take8(input) % 8 == 0)
+        atomic_store(&board->row_shape, take64(input));
+    if (take8(input) % 8 == 0)
+        pool__board_row_closed(board);
+}
+
+static struct pool__claim several;
+
+/* Claims of several, while the host, or anybody, moves the word. */
+static void claim_several(struct pool__board *board, struct pool__board *before, struct input *input)
+{
+    uint32_t batch = take_number(input), most = 1 + take_number(input) % 70, was_next, was_end, end;
+    uint8_t what = take8(input);
+
+    memcpy(before, board, sizeof *board);
+    if (what % 4 == 0) {
+        memset(&several, 0, sizeof several);
+        batch = pool__board_claim(board, batch, most, &several) ? batch : 0;
+        MUST(batch == 0 || (several.end > several.next && several.end - several.next <= most && several.batch == batch));
+        MUST(batch == 0 || several.end <= range_at(board, batch).end);
+    } else if (what % 4 == 1) {
+        was_next = several.next;
+        was_end = several.end;
+        if (pool__board_may_start(board, &several))
+            MUST(several.next == was_next && several.end <= was_end);
+        else
+            MUST(several.next == was_next && several.end == was_next);
+        if (several.next < several.end)
+            several.next++;
+    } else if (what % 4 == 2) {
+        pool__board_give_back(board, &several);
+        MUST(several.next >= several.end);
+    } else {
+        end = take_number(input) & POOL__BATCH_MAX;
+        batch = what / 4 % 2 != 0 ? several.batch : batch;
+        was_next = range_at(board, batch).next;
+        if (pool__board_move_claim(board, batch, end, was_next, most))
+            MUST(range_at(board, batch).next == most && makes_sense(range_at(board, batch), batch, end) == (most <= end));
+        check_rest(board, before, &board->range[batch % POOL__FLIGHT]);
+        return;
+    }
+    check_rest(board, before, &board->range[several.batch % POOL__FLIGHT]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct pool__board *board, *before;
@@ -165,8 +241,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     memset(board, 0x5a, sizeof *board - sizeof board->staging);
     pool__board_clear(board);
+    memset(&several, 0, sizeof several);
     for (steps = 0; steps < 64 && input.left > 0; steps++) {
-        switch (take8(&input) % 8) {
+        switch (take8(&input) % 11) {
         case 0:
         case 1:
             write_word(board, &input);
@@ -185,6 +262,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 6:
             claim(board, before, &input);
+            break;
+        case 7:
+            ask_open_row(board, before, &input);
+            break;
+        case 8:
+            write_row(board, &input);
+            break;
+        case 9:
+            claim_several(board, before, &input);
             break;
         default:
             pool__board_open(board, take_number(&input), 1 + take_number(&input) % POOL__BATCH_MAX);

@@ -292,14 +292,14 @@ static void work(struct input *input)
 {
     struct worker *worker = take_worker(input);
     uint8_t steps = take8(input), what = take8(input);
-    struct answer answer = {OUT_SIZE, what % 16 == 1};
+    struct answer answer = {OUT_SIZE, what % 16 == 1, what / 64 % 2 != 0};
     unsigned i;
 
     if (what % 16 == 2 || what % 16 == 3)
         answer.size = what % 16 == 2 ? what : BIG; /* BAD_SIZE for a map */
     for (i = 0; worker != NULL && i < steps % 64u && worker_step(worker, answer); i++)
         continue;
-    if (worker != NULL && what / 16 % 2 != 0)
+    if (worker != NULL && what / 16 % 2 != 0 && !worker->undone)
         worker_flush(worker);
 }
 
@@ -324,13 +324,20 @@ static void say_record(struct input *input)
     struct pool__record record;
 
     memset(&record, 0, sizeof record);
-    record.kind = (enum pool__record_kind)(POOL__RECORD_READY + kind % 5u);
+    record.kind = (enum pool__record_kind)(POOL__RECORD_READY + kind % 6u);
     record.how = (enum pool__how)(kind / 8 % 8 < 4 ? 0 : kind / 8 % 4);
     record.size = size < 200 ? 8 : size < 250 ? size : UINT64_C(1) << (size - 210);
     if (record.kind != POOL__RECORD_RESULT && record.kind != POOL__RECORD_START_FAILED)
         record.size = 0;
     record.code = part;
     record.run = (uint64_t)part << (kind % 64);
+    if (record.kind == POOL__RECORD_ROW) {
+        record.how = POOL__HOW_OK;
+        record.count = 1 + size % 8u;
+        record.each = size < 200 ? OUT_SIZE : size % 16u;
+        record.timed = kind / 8 % 2 != 0;
+        record.size = pool__padded(record.count * pool__row_stride(record.each, record.timed), POOL__RECORD_ALIGN);
+    }
     play.honest = false;
     if (worker == NULL)
         return;
@@ -378,7 +385,13 @@ static void scribble(struct input *input)
         atomic_store(&page->staged, worker->staged + value % 200);
         break;
     case 6:
-        atomic_store(&page->base, worker->base + value % 200 - 100);
+        if (where / 8 % 2 == 0)
+            atomic_store(&page->base, worker->base + value % 200 - 100);
+        else if (where / 16 % 4 == 0)
+            pool__board_row_closed(page);
+        else
+            pool__board_row_opened(page, worker->frame.batch + (uint32_t)(value % 4) - 1, (uint32_t)(value / 4 % 8),
+                                   (uint32_t)(value / 32 % (POOL__ROW_EACH + 2)), where / 16 % 4 == 1);
         break;
     default:
         atomic_store(&page->started, where / 8 % 2 != 0 ? value : system_now - value % (20 * POOL__MS));

@@ -30,7 +30,15 @@ static void add_record(struct news *news, const struct pool__decoder *decoder)
     unsigned char again[POOL__RECORD_SIZE];
 
     MUST(record->kind >= POOL__RECORD_READY && record->kind <= POOL__RECORD_LEAVING && record->how < POOL__HOW_COUNT);
-    MUST(record->size == 0 || record->kind == POOL__RECORD_RESULT || record->kind == POOL__RECORD_START_FAILED);
+    MUST(record->size == 0 || record->kind == POOL__RECORD_RESULT || record->kind == POOL__RECORD_START_FAILED ||
+         record->kind == POOL__RECORD_ROW);
+    if (record->kind == POOL__RECORD_ROW) {
+        size_t stride = record->each + (record->timed ? 8u : 0u);
+
+        MUST(record->how == POOL__HOW_OK && record->count > 0 && record->count <= POOL__BATCH_MAX);
+        MUST(record->each <= POOL__ROW_EACH && stride == pool__row_stride(record->each, record->timed));
+        MUST(record->size >= record->count * stride && record->size < record->count * stride + POOL__RECORD_ALIGN);
+    }
     MUST(pool__padded(record->size, POOL__RECORD_ALIGN) >= record->size);
     pool__record_encode(again, record);
     MUST(memcmp(again, decoder->head, sizeof again) == 0);

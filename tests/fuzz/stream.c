@@ -5,7 +5,8 @@
  *   input   the map's items (1 byte); how many the worker has claimed, and marked (1 each); cuts (2 bytes); how much is
  *           staged only (2 bytes); how it ends (1 byte); the stream
  *
- * A record of kind 0 in it is replaced by a good RESULT of the item that is next, so that streams get somewhere.
+ * A record of kind 0 in it is replaced by a good RESULT, or ROW, of the items that are next, so that streams get
+ * somewhere. Behind it there may be an open row.
  */
 #include "../support/claim_one.h"
 #include "support/input.h"
@@ -22,6 +23,8 @@ struct scene {
     unsigned items;
     uint32_t claimed;
     uint8_t mark;
+    bool open; /* there is an open row, */
+    uint32_t open_first;
     int status;
     const unsigned char *stream;
     size_t size;
@@ -51,6 +54,27 @@ static void mark_board(struct pool__board *page, const struct scene *scene)
     if (scene->mark % 4 != 0)
         pool__board_mark(page, 1, scene->mark / 4 % 8 == 0 ? offset : scene->mark / 4 % ITEMS_MOST,
                          (enum pool__mark)(scene->mark % 4));
+}
+
+/* What stands in the open row for an item. */
+static uint64_t open_result(uint32_t item)
+{
+    return UINT64_C(0x5eed0000) + item;
+}
+
+static void stage_open_row(struct pool__board *page, const struct scene *scene)
+{
+    size_t at = (size_t)(atomic_load(&page->staged) - atomic_load(&page->base)) + POOL__RECORD_SIZE;
+    uint32_t i;
+
+    if (!scene->open)
+        return;
+    for (i = scene->open_first; i < ITEMS_MOST && at + 8 <= POOL__STAGING_SIZE; i++, at += 8) {
+        uint64_t result = open_result(i);
+
+        memcpy(page->staging + at, &result, sizeof result);
+    }
+    pool__board_row_opened(page, 1, scene->open_first, 8, false);
 }
 
 /*
@@ -144,6 +168,7 @@ static void play(const struct scene *scene, size_t piece, size_t read, size_t st
     staged = staged < scene->size ? staged : scene->size;
     staged = staged < POOL__STAGING_SIZE ? staged : POOL__STAGING_SIZE;
     stage_end(lives[0].page, scene, staged > 0);
+    stage_open_row(lives[0].page, scene);
     write_pieces(pool, &lives[0], scene->stream, scene->size - staged, piece);
     life_ends(&lives[0], scene->status);
     zygote_turn();
@@ -171,6 +196,17 @@ static void compare(const struct ending *a, const struct ending *b, unsigned ite
     MUST(a->stats.failed == b->stats.failed && a->stats.run_ns == b->stats.run_ns);
 }
 
+static void become_row(struct pool__record *good, uint8_t shape)
+{
+    good->kind = POOL__RECORD_ROW;
+    good->how = POOL__HOW_OK;
+    good->code = 0;
+    good->count = 1 + shape % 8u;
+    good->timed = shape / 8 % 2 != 0;
+    good->each = shape / 16 < 6 ? 8 : (uint32_t)good->size % 20u;
+    good->size = pool__padded(good->count * pool__row_stride(good->each, good->timed), POOL__RECORD_ALIGN);
+}
+
 /* The heads of kind 0 become good results. */
 static void mend(unsigned char *stream, size_t size)
 {
@@ -188,11 +224,13 @@ static void mend(unsigned char *stream, size_t size)
             good.offset = next;
             good.size = stream[at + 3] < 192 ? 8 : stream[at + 3] - 192u;
             good.run = stream[at + 4];
+            if (stream[at + 5] % 2 != 0)
+                become_row(&good, stream[at + 5] / 2);
             pool__record_encode(stream + at, &good);
         }
         if (!pool__record_decode(stream + at, &record))
             return;
-        next += record.kind == POOL__RECORD_RESULT;
+        next += record.kind == POOL__RECORD_RESULT ? 1 : record.kind == POOL__RECORD_ROW ? record.count : 0;
         at += POOL__RECORD_SIZE;
         if (pool__padded(record.size, POOL__RECORD_ALIGN) > size - at)
             return;
@@ -207,6 +245,7 @@ static unsigned read_results(const struct scene *scene, uint64_t *out, bool *is_
     unsigned count = 0;
     bool left = false;
     size_t at = 0;
+    uint32_t i;
 
     while (scene->size - at >= POOL__RECORD_SIZE && pool__record_decode(scene->stream + at, &record)) {
         at += POOL__RECORD_SIZE;
@@ -215,6 +254,20 @@ static unsigned read_results(const struct scene *scene, uint64_t *out, bool *is_
         if (record.kind == POOL__RECORD_LEFT && (left || record.batch != 1 || count < scene->items))
             break;
         left = left || record.kind == POOL__RECORD_LEFT;
+        if (record.kind == POOL__RECORD_ROW) {
+            if (record.batch != 1 || record.offset != count || record.count > scene->items - count ||
+                scene->size - at < record.size)
+                break;
+            for (i = 0; i < record.count; i++) {
+                size_t stride = pool__row_stride(record.each, record.timed);
+
+                is_good[count + i] = record.each == sizeof *out;
+                if (is_good[count + i])
+                    memcpy(&out[count + i], scene->stream + at + (i + 1) * stride - 8, sizeof *out);
+            }
+            count += record.count;
+            at += (size_t)record.size;
+        }
         if (record.kind != POOL__RECORD_RESULT)
             continue;
         if (record.batch != 1 || record.offset != count || count == scene->items ||
@@ -238,7 +291,10 @@ static void compare_with_reading(const struct scene *scene, const struct ending 
 
     for (i = 0; i < scene->items; i++) {
         MUST((ending->statuses[i] != POOL_FAILED && ending->statuses[i] != POOL_BAD_SIZE) || i < count);
-        MUST(ending->statuses[i] != POOL_OK || (i < count && is_good[i] && ending->out[i] == out[i]));
+        if (ending->statuses[i] == POOL_OK && scene->open && i >= scene->open_first && i >= count)
+            MUST(ending->out[i] == open_result(i));
+        else
+            MUST(ending->statuses[i] != POOL_OK || (i < count && is_good[i] && ending->out[i] == out[i]));
     }
 }
 
@@ -248,8 +304,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {data, size};
     struct scene scene;
     struct ending expected, other;
+    bool is_good[ITEMS_MOST] = {false};
+    uint64_t out[ITEMS_MOST];
     unsigned char *stream;
     size_t piece, read, staged;
+    uint8_t end;
 
     scene.items = 1 + take8(&input) % ITEMS_MOST;
     scene.claimed = take8(&input) % (scene.items + 1);
@@ -257,11 +316,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     piece = 1 + take8(&input);
     read = 1 + take8(&input);
     staged = take16(&input);
-    scene.status = ends[take8(&input) % 4];
+    end = take8(&input);
+    scene.status = ends[end % 4];
     stream = exact_copy(input.at, input.left);
     mend(stream, input.left);
     scene.stream = stream;
     scene.size = input.left;
+    scene.open = false;
+    scene.open_first = end / 4 == 1 ? read_results(&scene, out, is_good) : end / 4u % ITEMS_MOST;
+    scene.open = scene.mark >= 128;
     play(&scene, SIZE_MAX / 2, SIZE_MAX / 2, 0, &expected);
     compare_with_reading(&scene, &expected);
     play(&scene, piece, SIZE_MAX / 2, 0, &other);

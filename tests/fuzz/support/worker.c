@@ -26,13 +26,32 @@ void workers_end(void)
 
 /* ---- the result stream */
 
+static void close_row(struct worker *worker)
+{
+    struct pool__board *page = worker->life->page;
+    unsigned char *at = page->staging + (worker->staged - worker->base);
+
+    if (worker->row.count == 0)
+        return;
+    worker->row.size = pool__padded(worker->row_bytes, POOL__RECORD_ALIGN);
+    memset(at + POOL__RECORD_SIZE + worker->row_bytes, 0, (size_t)worker->row.size - worker->row_bytes);
+    pool__record_encode(at, &worker->row);
+    worker->staged += POOL__RECORD_SIZE + worker->row.size;
+    worker->row.count = 0;
+    worker->row_bytes = 0;
+    atomic_store(&page->staged, worker->staged);
+    pool__board_row_closed(page);
+}
+
 void worker_flush(struct worker *worker)
 {
     struct pool__board *page = worker->life->page;
-    size_t left = (size_t)(worker->staged - worker->written), put = 0;
+    size_t left, put = 0;
 
     if (page == NULL)
         return;
+    close_row(worker);
+    left = (size_t)(worker->staged - worker->written);
     if (left > 0)
         put = life_writes(worker->life, page->staging + (worker->written - worker->base), left);
     worker->written += put;
@@ -77,6 +96,7 @@ bool worker_publish(struct worker *worker, const struct pool__record *record, un
 
     if (page == NULL || !push_outbox(worker))
         return false;
+    close_row(worker);
     if (size > POOL__STAGING_SIZE - (worker->staged - worker->base))
         worker_flush(worker);
     if (size <= POOL__STAGING_SIZE - (worker->staged - worker->base)) {
@@ -165,11 +185,72 @@ static bool next_frame(struct worker *worker)
 
 /* ---- items */
 
+static void open_row(struct worker *worker, uint32_t each)
+{
+    memset(&worker->row, 0, sizeof worker->row);
+    worker->row.kind = POOL__RECORD_ROW;
+    worker->row.timed = (worker->frame.flags & POOL__FRAME_TIMED) != 0;
+    worker->row.batch = worker->frame.batch;
+    worker->row.offset = worker->offset;
+    worker->row.each = each;
+    worker->row.start = system_now;
+    pool__board_row_opened(worker->life->page, worker->row.batch, worker->row.offset, each, worker->row.timed);
+}
+
+/* The result into the open row, or a new one. False: no room now. */
+static bool add_to_row(struct worker *worker, uint32_t each)
+{
+    const struct pool__record *row = &worker->row;
+    uint64_t index = worker->frame.first + worker->offset, run = 1000, i;
+    unsigned char *at;
+
+    if (row->count > 0 && (row->each != each || row->batch != worker->frame.batch || row->offset + row->count != worker->offset))
+        close_row(worker);
+    if (worker->staged - worker->base + 2 * POOL__RECORD_SIZE + worker->row_bytes + 8 + each > POOL__STAGING_SIZE) {
+        worker_flush(worker);
+        if (worker->base != worker->staged)
+            return false;
+    }
+    if (row->count == 0)
+        open_row(worker, each);
+    at = worker->life->page->staging + (worker->staged - worker->base) + POOL__RECORD_SIZE + worker->row_bytes;
+    if (row->timed) {
+        memcpy(at, &run, sizeof run);
+        at += sizeof run;
+    }
+    for (i = 0; i < each; i++)
+        at[i] = answer_byte(index, i);
+    worker->row.run += run;
+    worker->row.count++;
+    worker->row_bytes += pool__row_stride(each, row->timed);
+    return true;
+}
+
+static void mark_done(struct worker *worker)
+{
+    if (worker->undone)
+        pool__board_mark(worker->life->page, worker->frame.batch, worker->offset, POOL__MARK_DONE);
+    worker->undone = false;
+}
+
+static bool end_in_row(struct worker *worker, struct answer answer)
+{
+    if (!push_outbox(worker) || !add_to_row(worker, (uint32_t)answer.size))
+        return false;
+    worker->undone = true;
+    if (!answer.quick)
+        mark_done(worker);
+    worker->in_item = false;
+    return true;
+}
+
 static bool end_item(struct worker *worker, struct answer answer)
 {
     uint64_t index = worker->frame.first + worker->offset;
     struct pool__record record;
 
+    if (worker->frame.count > 1 && !answer.fails && answer.size <= POOL__ROW_EACH && !worker->has_answered)
+        return end_in_row(worker, answer);
     memset(&record, 0, sizeof record);
     record.kind = POOL__RECORD_RESULT;
     record.batch = worker->frame.batch;
@@ -202,8 +283,10 @@ static bool next_item(struct worker *worker)
         atomic_store(&page->started, system_now);
         pool__board_mark(page, worker->frame.batch, worker->offset, POOL__MARK_RUN);
         worker->in_item = true;
+        worker->undone = false;
         return true;
     }
+    mark_done(worker);
     if (!publish_plain(worker, POOL__RECORD_LEFT, worker->frame.batch))
         return false;
     worker->has_batch = false;

@@ -1,6 +1,7 @@
 /*
  * worker - a worker in good order, played a step at a time over a life of system.h: it says READY, reads frames,
- * claims and marks on its board, publishes each result there, writes it into its pipe, leaves when it is told to.
+ * claims and marks on its board, publishes each result there, alone or in a row, writes it into its pipe, leaves when
+ * it is told to.
  *
  * A target may do otherwise in between, to board and pipe: the player keeps to its own counts and stays within memory.
  */
@@ -18,6 +19,9 @@ struct worker {
     bool has_batch, in_item, has_answered, ready;
     uint32_t offset;
     uint64_t base, staged, written; /* of the result stream */
+    struct pool__record row;        /* the open one; count 0: none */
+    size_t row_bytes;               /* of its results */
+    bool undone;                    /* the last item's mark is RUN still */
     unsigned char *outbox;          /* of records larger than staging: what is left to write */
     size_t outbox_from, outbox_to;
 };
@@ -27,10 +31,13 @@ extern struct worker workers[LIVES_MOST]; /* one for each of lives */
 void workers_begin(void);
 void workers_end(void);
 
-/* What the item's result is to be: `size` bytes, made of its index. `fails`: the function returns 7. */
+/*
+ * What the item's result is to be: `size` bytes, made of its index. `fails`: the function returns 7. `quick`: the mark
+ * of the next item says that this one is done.
+ */
 struct answer {
     size_t size;
-    bool fails;
+    bool fails, quick;
 };
 
 /* One step. False: it has nothing to do. */
