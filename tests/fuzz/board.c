@@ -4,6 +4,7 @@
  *
  *   input   steps: what (1 byte), and what that takes
  */
+#include "../support/open_row.h"
 #include "../support/claim_one.h"
 #include "support/input.h"
 
@@ -182,7 +183,7 @@ static void write_row(struct pool__board *board, struct input *input)
 {
     uint32_t batch = take_number(input), first = take_number(input), each = take_number(input);
 
-    pool__board_row_opened(board, batch, first, each, take8(input) % 2 != 0);
+    open_row_at(board, batch, first, each, take8(input) % 2 != 0);
     if (take8(input) % 8 == 0)
         atomic_store(&board->row_shape, take64(input));
     if (take8(input) % 8 == 0)

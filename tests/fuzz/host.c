@@ -8,6 +8,7 @@
  *
  *   input   options (4 bytes), then steps: who (1 byte), and what that takes
  */
+#include "../support/open_row.h"
 #include "support/input.h"
 
 #include <signal.h>
@@ -390,7 +391,7 @@ static void scribble(struct input *input)
         else if (where / 16 % 4 == 0)
             pool__board_row_closed(page);
         else
-            pool__board_row_opened(page, worker->frame.batch + (uint32_t)(value % 4) - 1, (uint32_t)(value / 4 % 8),
+            open_row_at(page, worker->frame.batch + (uint32_t)(value % 4) - 1, (uint32_t)(value / 4 % 8),
                                    (uint32_t)(value / 32 % (POOL__ROW_EACH + 2)), where / 16 % 4 == 1);
         break;
     default:

@@ -8,6 +8,7 @@
  * A record of kind 0 in it is replaced by a good RESULT, or ROW, of the items that are next, so that streams get
  * somewhere. Behind it there may be an open row.
  */
+#include "../support/open_row.h"
 #include "../support/claim_one.h"
 #include "support/input.h"
 
@@ -74,7 +75,7 @@ static void stage_open_row(struct pool__board *page, const struct scene *scene)
 
         memcpy(page->staging + at, &result, sizeof result);
     }
-    pool__board_row_opened(page, 1, scene->open_first, 8, false);
+    open_row_at(page, 1, scene->open_first, 8, false);
 }
 
 /*

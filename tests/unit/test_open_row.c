@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "../support/open_row.h"
 #include "data/board.h"
 
 #define BASE  UINT64_C(1000)
@@ -35,7 +36,7 @@ static void open_row(uint64_t staged, uint32_t each, bool timed)
     atomic_store(&board.base, BASE);
     atomic_store(&board.staged, BASE + staged);
     atomic_store(&board.started, 77);
-    pool__board_row_opened(&board, BATCH, FIRST, each, timed);
+    open_row_at(&board, BATCH, FIRST, each, timed);
 }
 
 static int open_usual_row(void **state)

@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "../support/open_row.h"
 #include "fail_next.h"
 
 #include "bench.h"
@@ -238,7 +239,7 @@ static void open_row_here(uint32_t first, uint32_t count, uint32_t each, bool ti
     atomic_store(&board()->base, channel.received);
     atomic_store(&board()->staged, channel.received);
     put_results(board()->staging + POOL__RECORD_SIZE, &row);
-    pool__board_row_opened(board(), 1, first, each, timed);
+    open_row_at(board(), 1, first, each, timed);
     pool__board_mark(board(), 1, first + count - 1, POOL__MARK_DONE);
 }
 

@@ -1,3 +1,4 @@
+#include "../../support/open_row.h"
 #include "../../support/claim_one.h"
 #include "worker.h"
 
@@ -194,7 +195,7 @@ static void open_row(struct worker *worker, uint32_t each)
     worker->row.offset = worker->offset;
     worker->row.each = each;
     worker->row.start = system_now;
-    pool__board_row_opened(worker->life->page, worker->row.batch, worker->row.offset, each, worker->row.timed);
+    open_row_at(worker->life->page, worker->row.batch, worker->row.offset, each, worker->row.timed);
 }
 
 /* The result into the open row, or a new one. False: no room now. */
