@@ -34,8 +34,8 @@ bool pool__deliver_is_next(const struct pool__seat *seat, const struct pool__cha
     if (record->kind != POOL__RECORD_ROW)
         return record->offset == run->done;
     known = known_of(channel, record);
-    return known < record->count && record->offset + known == run->done && record->offset <= run->count &&
-           record->count <= run->count - record->offset;
+    return record->timed == run->job->timed && known < record->count && record->offset + known == run->done &&
+           record->offset <= run->count && record->count <= run->count - record->offset;
 }
 
 void pool__arrive_on_heap(struct pool__arrival *arrival, uint64_t size)

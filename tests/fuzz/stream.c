@@ -257,7 +257,7 @@ static unsigned read_results(const struct scene *scene, uint64_t *out, bool *is_
         left = left || record.kind == POOL__RECORD_LEFT;
         if (record.kind == POOL__RECORD_ROW) {
             if (record.batch != 1 || record.offset != count || record.count > scene->items - count ||
-                scene->size - at < record.size)
+                record.timed || scene->size - at < record.size)
                 break;
             for (i = 0; i < record.count; i++) {
                 size_t stride = pool__row_stride(record.each, record.timed);

@@ -225,6 +225,8 @@ static void put_bytes(size_t from, size_t to)
 {
     if (from == to)
         return;
+    atomic_store(&board()->base, channel.piped); /* all of it is published, and to come */
+    atomic_store(&board()->staged, channel.piped + (length - from));
     assert_int_equal(write(channel.results_write, stream + from, to - from), to - from);
     pool__channel_read(&pool, seat(), &channel);
 }
@@ -316,6 +318,7 @@ static void a_timed_row_tells_each_time(void **state)
 {
     (void)state;
     as_map();
+    job.job.timed = true;
     add_row(FIRST, 3, EACH, true);
     put_all();
     assert_items(FIRST, FIRST + 3, EACH);
@@ -336,6 +339,7 @@ static void cut_anywhere_of(uint32_t each, bool timed, bool map)
         begin();
         if (map)
             as_map();
+        job.job.timed = timed;
         add_row(FIRST, 4, each, timed);
         add_row(FIRST + 4, 3, each, timed);
         assert_int_equal(length, whole);
@@ -392,6 +396,7 @@ static void it_comes_again_closed_of(uint32_t each, bool timed, bool map, uint32
         begin();
         if (map)
             as_map();
+        job.job.timed = timed;
         open_row_here(FIRST, 3, each, timed);
         pool__channel_salvage(&pool, seat(), &channel);
         assert_items(FIRST, FIRST + 3, each);
@@ -472,6 +477,8 @@ static void rows_that_cannot_be(void **state)
     row = row_of(FIRST - 1, 2, EACH, false); /* has one again */
     assert_refused(&row);
     row = row_of(POOL__BATCH_MAX, 2, EACH, false);
+    assert_refused(&row);
+    row = row_of(FIRST, 2, EACH, true); /* its job asks for no times: the places have no room for them */
     assert_refused(&row);
     row = row_of(FIRST, 2, EACH, false);
     row.size += POOL__RECORD_ALIGN;
