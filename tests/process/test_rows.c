@@ -1,0 +1,100 @@
+/* Results that come back in rows: every size, mixed sizes and failures in one chunk; and finished ones while the next item runs on. */
+#include "../support/audit.h"
+#include "../support/check.h"
+#include "../support/gate.h"
+#include "../support/watchdog.h"
+
+#include <string.h>
+
+static const size_t sizes[] = {8, 8, 8, 0, 0, 7, 7, 1024, 1024, 1025, 1, 8, 70000, 8, 8, 1024, 1025, 1025, 0, 8};
+enum { SIZES = sizeof sizes / sizeof sizes[0], ITEMS = 10 * SIZES, FAILING = 7, WAITING = 5, CHUNK = 8 };
+
+static unsigned char byte_of(size_t index, size_t i) { return (unsigned char)(index * 31 + i * 7 + 1); }
+
+static int task_any_size(struct pool_task *task)
+{
+    size_t size = sizes[task->index % SIZES];
+
+    if (task->index % (SIZES + 1) == FAILING)
+        return pool_fail(task, 5, "item %zu", task->index);
+    unsigned char *bytes = pool_return_space(task, size);
+    if (bytes == NULL)
+        return 1;
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = byte_of(task->index, i);
+    return 0;
+}
+
+static void check_result(const struct pool_result *result, size_t index)
+{
+    assert_int_equal(result->index, index);
+    if (index % (SIZES + 1) == FAILING) {
+        assert_status(result->status, POOL_FAILED);
+        return;
+    }
+    assert_status(result->status, POOL_OK);
+    assert_int_equal(result->size, sizes[index % SIZES]);
+    for (size_t i = 0; i < result->size; i++)
+        if (((const unsigned char *)result->data)[i] != byte_of(index, i))
+            fail_msg("item %zu: byte %zu is wrong", index, i);
+}
+
+static void mixed_sizes_in_one_chunk(void **state)
+{
+    static const size_t chunks[] = {0, 1, 3, SIZES, ITEMS};
+    struct pool *pool = made(pool_create(2, NULL));
+
+    (void)state;
+    for (size_t c = 0; c < sizeof chunks / sizeof chunks[0]; c++) {
+        const struct pool_result *result;
+        struct pool_job job = {.chunk = chunks[c], .window = ITEMS};
+        struct pool_iterator *items = made(pool_imap(pool, task_any_size, pool_items(NULL, ITEMS, 0), &job));
+
+        for (size_t i = 0; i < ITEMS; i++) {
+            assert_status(pool_iterator_next(items, POOL_FOREVER, &result), POOL_OK);
+            check_result(result, i);
+        }
+        assert_status(pool_iterator_next(items, POOL_FOREVER, &result), POOL_END);
+        pool_iterator_free(items);
+    }
+    pool_destroy(pool);
+}
+
+static int task_waits_at_one(struct pool_task *task)
+{
+    size_t value = 3 * task->index;
+
+    if (task->index == WAITING && !gate_pass(&ground->gate[0]))
+        return 1;
+    return pool_return(task, &value, sizeof value);
+}
+
+/* No finished result waits behind a running function: those of the open row are read from the board. */
+static void finished_ones_do_not_wait(void **state)
+{
+    const struct pool_result *result;
+    struct pool_job job = {.chunk = CHUNK, .window = CHUNK};
+
+    (void)state;
+    struct pool *pool = made(pool_create(1, NULL));
+    struct pool_iterator *items = made(pool_imap(pool, task_waits_at_one, pool_items(NULL, CHUNK, 0), &job));
+    for (size_t i = 0; i < CHUNK; i++) {
+        if (i == WAITING)
+            gate_open(&ground->gate[0]);
+        assert_status(pool_iterator_next(items, 5000 * time_scale(), &result), POOL_OK);
+        assert_int_equal(result->index, i);
+        assert_int_equal(*(const size_t *)result->data, 3 * i);
+    }
+    pool_iterator_free(items);
+    pool_destroy(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PROCESS_TEST(mixed_sizes_in_one_chunk),
+        PROCESS_TEST(finished_ones_do_not_wait),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
