@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "api/call.h"
-#include "api/future.h"
+#include "api/group.h"
 #include "api/result.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/role.h"
 
 struct apply {
-    struct pool_future future; /* first */
+    struct pool__promise promise; /* first */
     const void *arg;
     size_t size;
     void *out; /* pool_apply: where the result goes, if it has just that size */
@@ -37,19 +37,19 @@ static void *place(struct pool__job *job, uint64_t index, uint64_t size, bool *k
     struct apply *apply = apply_of(job);
 
     (void)index;
-    *keep = !apply->future.detached || apply->future.callback != NULL;
-    return apply->out != NULL && size == apply->out_size && !apply->future.detached ? apply->out : NULL;
+    *keep = !apply->promise.future.detached || apply->promise.callback != NULL;
+    return apply->out != NULL && size == apply->out_size && !apply->promise.future.detached ? apply->out : NULL;
 }
 
 static void ended(struct apply *apply)
 {
-    apply->future.result.arg = apply->arg;
-    apply->future.result.arg_size = apply->size;
-    apply->future.pool->lone_unfinished--;
-    if (apply->future.pool->queue_limit != 0)
-        pool__notify(apply->future.pool, apply->future.pool);
-    pool__future_done(&apply->future);
-    pool__future_over(&apply->future);
+    apply->promise.future.result.arg = apply->arg;
+    apply->promise.future.result.arg_size = apply->size;
+    apply->promise.future.pool->lone_unfinished--;
+    if (apply->promise.future.pool->queue_limit != 0)
+        pool__notify(apply->promise.future.pool, apply->promise.future.pool);
+    pool__promise_done(&apply->promise);
+    pool__promise_over(&apply->promise);
 }
 
 static void finished(struct pool__job *job, uint64_t index, struct pool__outcome *outcome)
@@ -57,17 +57,17 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     struct apply *apply = apply_of(job);
     bool in_place;
 
-    if (apply->future.cancelled) { /* that was said: a result that has made it nevertheless is nobody's */
+    if (apply->promise.future.cancelled) { /* that was said: a result that has made it nevertheless is nobody's */
         pool__outcome_free(outcome);
         outcome->status = POOL_CANCELLED;
         outcome->code = 0;
     }
     in_place =
         outcome->status == POOL_OK && outcome->data == NULL && apply->out != NULL && outcome->size == apply->out_size;
-    pool__result_fill(&apply->future.result, outcome, index, true, apply->future.submitted);
+    pool__result_fill(&apply->promise.future.result, outcome, index, true, apply->promise.submitted);
     if (in_place)
-        apply->future.result.data = apply->out;
-    apply->future.owns_data = !in_place;
+        apply->promise.future.result.data = apply->out;
+    apply->promise.future.owns_data = !in_place;
     ended(apply);
 }
 
@@ -77,11 +77,11 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     struct apply *apply = apply_of(job);
 
     (void)count;
-    pool__result_fill_dropped(&apply->future.result, status, code, message, first, true);
+    pool__result_fill_dropped(&apply->promise.future.result, status, code, message, first, true);
     ended(apply);
 }
 
-static const struct pool__owner owner = {argument, place, finished, dropped, NULL};
+static const struct pool__owner owner = {argument, place, finished, dropped, NULL, NULL};
 
 /* ---- submitting */
 
@@ -101,11 +101,11 @@ static bool has_room(const void *context)
     return pool->closed || pool->lone_unfinished < most;
 }
 
-static enum pool_status wait_for_room(struct pool *pool, const char *call, bool may_wait)
+static enum pool_status wait_for_room(struct pool *pool, const char *call, bool waits)
 {
     if (pool->queue_limit == 0 || has_room(pool))
         return POOL_OK;
-    if (!may_wait) {
+    if (!waits) {
         errno = EAGAIN;
         return pool__fail(POOL_INVALID, "%s: %zu tasks wait already: queue_limit", call, pool->queue_limit);
     }
@@ -152,61 +152,95 @@ static bool copy_in(struct copies *copies, const void *arg, size_t size, const s
 
 static void submit(struct pool *pool, struct apply *apply)
 {
-    struct pool__job *job = &apply->future.job;
+    struct pool__job *job = &apply->promise.job;
 
-    apply->future.submitted = pool__now();
+    if (pool__group_waits(pool))
+        pool__group_close(pool); /* what is submitted later comes later */
+    apply->promise.submitted = pool__now();
     job->end = 1;
     pool->submitted++;
     pool->lone_unfinished++;
     pool__scheduler_submit(&pool->scheduler, job);
-    pool__scheduler_dispatch(&pool->scheduler, apply->future.submitted);
+    pool->held_back = 0;
+    pool__scheduler_dispatch(&pool->scheduler, apply->promise.submitted);
 }
 
 static void describe(struct apply *apply, pool_function *fn, size_t size, const struct pool_job *job)
 {
-    pool__job_init(&apply->future.job, &owner, fn, size);
-    pool__job_options(&apply->future.job, job);
-    apply->future.job.lone = true;
+    pool__job_init(&apply->promise.job, &owner, fn, size);
+    pool__job_options(&apply->promise.job, job);
+    apply->promise.job.lone = true;
     apply->size = size;
 }
 
+/* ---- alone: with a callback or shared bytes */
+
 /* Takes over the copies where it succeeds. NULL with *code. */
-static struct apply *apply_async(struct pool *pool, pool_function *fn, const struct copies *copies, size_t size,
-                                 const struct pool_job *job, int *code)
+static struct pool_future *apply_alone(struct pool *pool, pool_function *fn, const struct copies *copies, size_t size,
+                                       const struct pool_job *job, int *code)
 {
-    bool may_wait = (job == NULL || !job->try_submit) && pool__has_thread(pool) && !pool__in_callback(pool);
     struct apply *apply;
 
-    if (pool__check_open(pool, "pool_apply_async") != POOL_OK ||
-        wait_for_room(pool, "pool_apply_async", may_wait) != POOL_OK) {
-        *code = errno;
-        return NULL;
-    }
     if (job != NULL && job->callback != NULL && (*code = pool__callbacks_start(pool)) != 0) {
         pool__fail(POOL_SYSTEM, "pool_apply_async: no thread for callbacks: %s", strerror(*code));
         return NULL;
     }
-    apply = (struct apply *)(void *)pool__future_make(pool, sizeof *apply, job);
+    apply = (struct apply *)(void *)pool__promise_make(pool, sizeof *apply, job);
     if (apply == NULL) {
         pool__fail(POOL_NO_MEMORY, "pool_apply_async: no memory for a task");
         *code = ENOMEM;
         return NULL;
     }
     describe(apply, fn, size, job);
-    apply->future.copies = copies->bytes;
+    apply->promise.copies = copies->bytes;
     apply->arg = copies->bytes;
     if (job != NULL && job->shared != NULL)
-        pool__job_share(pool, &apply->future.job, copies->bytes + copies->shared_at, job->shared_size);
+        pool__job_share(pool, &apply->promise.job, copies->bytes + copies->shared_at, job->shared_size);
     submit(pool, apply);
     pool__rouse(pool);
-    return apply;
+    return &apply->promise.future;
+}
+
+/* ---- in a group */
+
+static struct pool_future *apply_in_group(struct pool *pool, pool_function *fn, const struct copies *copies,
+                                          const void *arg, size_t size, const struct pool_job *job, int *code)
+{
+    struct pool_future *future = pool__group_add(pool, fn, arg, size, copies->bytes, job);
+
+    if (future == NULL) {
+        pool__fail(POOL_NO_MEMORY, "pool_apply_async: no memory for a task");
+        *code = ENOMEM;
+        return NULL;
+    }
+    pool__give_out_soon(pool);
+    return future;
+}
+
+static bool may_wait(const struct pool *pool, const struct pool_job *job)
+{
+    return (job == NULL || !job->try_submit) && pool__has_thread(pool) && !pool__in_callback(pool);
+}
+
+/* NULL with *code. */
+static struct pool_future *apply_async(struct pool *pool, pool_function *fn, const struct copies *copies,
+                                       const void *arg, size_t size, const struct pool_job *job, int *code)
+{
+    if (pool__check_open(pool, "pool_apply_async") != POOL_OK ||
+        (pool->queue_limit != 0 && wait_for_room(pool, "pool_apply_async", may_wait(pool, job)) != POOL_OK)) {
+        *code = errno;
+        return NULL;
+    }
+    if (pool__group_takes(job))
+        return apply_in_group(pool, fn, copies, arg, size, job, code);
+    return apply_alone(pool, fn, copies, size, job, code);
 }
 
 struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size,
                                      const struct pool_job *job)
 {
-    struct apply *apply = NULL;
-    struct copies copies;
+    struct pool_future *future;
+    struct copies copies = {NULL, 0};
     int code = 0;
 
     if (pool == NULL) {
@@ -215,33 +249,27 @@ struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const
     }
     if (check(fn, arg, size, job, "pool_apply_async", POOL__JOB_CALLBACK) != POOL_OK)
         return NULL;
-    if (!copy_in(&copies, arg, size, job))
+    if ((size > POOL__GROUP_INLINE || !pool__group_takes(job)) && !copy_in(&copies, arg, size, job))
         return pool__null(ENOMEM, "pool_apply_async: no memory for a task of %zu bytes", size);
     if (pool__enter(pool, "pool_apply_async", "pool") != POOL_OK) {
         free(copies.bytes);
         errno = EINVAL;
         return NULL;
     }
-    apply = apply_async(pool, fn, &copies, size, job, &code);
+    future = apply_async(pool, fn, &copies, arg, size, job, &code);
     pool__leave(pool);
-    if (apply == NULL) {
+    if (future == NULL) {
         free(copies.bytes);
         errno = code;
-        return NULL;
     }
-    return &apply->future;
+    return future;
 }
 
 /* ---- and waiting */
 
-static bool is_done(const void *future)
-{
-    return ((const struct pool_future *)future)->done;
-}
-
 static enum pool_status result_of(const struct apply *apply)
 {
-    const struct pool_result *result = &apply->future.result;
+    const struct pool_result *result = &apply->promise.future.result;
 
     if (result->status != POOL_OK)
         return pool__fail(result->status, "%s",
@@ -254,12 +282,12 @@ static enum pool_status result_of(const struct apply *apply)
 
 /*
  * Nothing is allocated: argument and future are the caller's, and he waits. With its outcome the engine has let go of it
- * (pool__future_over() comes in the same step), and who was in the middle of that step has ended it when the lock is had.
+ * (pool__promise_over() comes in the same step), and who was in the middle of that step has ended it when the lock is had.
  */
 static void apply_and_wait(struct pool *pool, struct apply *apply)
 {
     submit(pool, apply);
-    pool__wait(pool, &apply->future, is_done, &apply->future, POOL__NEVER);
+    pool__future_await(&apply->promise.future, POOL__NEVER);
 }
 
 enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *arg, size_t size, void *out,
@@ -283,17 +311,17 @@ enum pool_status pool_apply(struct pool *pool, pool_function *fn, const void *ar
         return status;
     }
     memset(&apply, 0, sizeof apply);
-    pool__future_begin(&apply.future, pool, job);
+    pool__promise_begin(&apply.promise, pool, job);
     describe(&apply, fn, size, job);
     apply.arg = arg;
-    apply.future.job.items_there = pool__arena_has(&pool->arena, arg, size);
+    apply.promise.job.items_there = pool__arena_has(&pool->arena, arg, size);
     apply.out = out;
     apply.out_size = out_size;
     if (job != NULL && job->shared != NULL)
-        pool__job_share(pool, &apply.future.job, job->shared, job->shared_size);
+        pool__job_share(pool, &apply.promise.job, job->shared, job->shared_size);
     apply_and_wait(pool, &apply);
     pool__leave(pool);
     status = result_of(&apply);
-    pool__result_clear(&apply.future.result, apply.future.owns_data);
+    pool__result_clear(&apply.promise.future.result, apply.promise.future.owns_data);
     return status;
 }

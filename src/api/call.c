@@ -48,7 +48,7 @@ void pool__leave(struct pool *pool)
 {
     bool destroy;
 
-    if (--pool->calls == 0)
+    if (--pool->calls == 0 && pool->destroying)
         pthread_cond_broadcast(&pool->quiet);
     /* a callback that ran on this thread has destroyed the pool; on the callback thread, that sees to it */
     destroy = pool->destroy_when_returned && pthread_equal(pool->destroyer, pthread_self()) &&

@@ -7,6 +7,7 @@
 
 #include "api/arena.h"
 #include "api/call.h"
+#include "api/group.h"
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "base/cpu_count.h"
@@ -315,6 +316,7 @@ static void free_parts(struct pool *pool)
     pool__fork_guard_remove(&pool->guard);
     pool__fork_unlock();
     pool__lock(pool);
+    pool__groups_end(pool);
     for (i = 0; pool->pipes != NULL && i < pool->scheduler.limit; i++)
         pool__channel_close(pool, &pool->channels[i]);
     pool__close(&pool->zygote.control);

@@ -212,4 +212,4 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     pool__iterator_bury_if_over(iterator);
 }
 
-const struct pool__owner pool__iterator_owner = {argument, place, finished, dropped, finished_row};
+const struct pool__owner pool__iterator_owner = {argument, place, finished, dropped, finished_row, NULL};

@@ -13,9 +13,9 @@
 #include "engine/role.h"
 
 struct map {
-    struct pool_future future; /* first */
-    struct pool_source source; /* an array: a generator's map goes by an iterator */
-    size_t count, left;        /* items, and those without an outcome */
+    struct pool__promise promise; /* first */
+    struct pool_source source;    /* an array: a generator's map goes by an iterator */
+    size_t count, left;           /* items, and those without an outcome */
     unsigned char *out;
     size_t out_size;
     enum pool_status *statuses;
@@ -44,7 +44,7 @@ static void *place(struct pool__job *job, uint64_t index, uint64_t size, bool *k
     struct map *map = map_of(job);
 
     *keep = false;
-    if (map->future.detached || map->out == NULL || size != map->out_size)
+    if (map->promise.future.detached || map->out == NULL || size != map->out_size)
         return NULL;
     return map->out + (size_t)index * map->out_size;
 }
@@ -53,11 +53,11 @@ static void *place(struct pool__job *job, uint64_t index, uint64_t size, bool *k
 
 static void tell_whole(struct map *map)
 {
-    struct pool_result *result = &map->future.result;
+    struct pool_result *result = &map->promise.future.result;
 
-    if (map->future.detached)
+    if (map->promise.future.detached)
         return;
-    if (map->future.cancelled && result->status != POOL_CANCELLED) {
+    if (map->promise.future.cancelled && result->status != POOL_CANCELLED) {
         pool__result_clear(result, false);
         map->failed = false;
     }
@@ -82,11 +82,11 @@ static void over_if_complete(struct map *map)
     if (map->left > 0)
         return;
     tell_whole(map);
-    if (!map->blocking && !map->future.detached && map->count > 0)
+    if (!map->blocking && !map->promise.future.detached && map->count > 0)
         pool__progress_queue_last(&map->progress);
-    if (!map->future.done)
-        pool__future_done(&map->future);
-    pool__future_over(&map->future);
+    if (!pool__future_is_done(&map->promise.future))
+        pool__promise_done(&map->promise);
+    pool__promise_over(&map->promise);
 }
 
 /* ---- the engine's news */
@@ -106,19 +106,19 @@ static void note_cancelled(struct map *map, uint64_t index)
 /* What has not started need not: told to the engine when it is done with the event at hand. */
 static void stop_the_others(struct map *map)
 {
-    if (!map->keep_going && !map->future.job.withdrawn && !pool__is_linked(&map->future.job.unwanted))
-        pool__list_append(&map->future.pool->unwanted, &map->future.job.unwanted);
+    if (!map->keep_going && !map->promise.job.withdrawn && !pool__is_linked(&map->promise.job.unwanted))
+        pool__list_append(&map->promise.future.pool->unwanted, &map->promise.job.unwanted);
 }
 
 static void note_failure(struct map *map, uint64_t index, struct pool__outcome *outcome)
 {
-    struct pool_result *result = &map->future.result;
+    struct pool_result *result = &map->promise.future.result;
 
     if (map->failed && index > result->index)
         return;
     if (map->failed)
         pool__result_clear(result, false);
-    pool__result_fill(result, outcome, index, false, map->future.submitted);
+    pool__result_fill(result, outcome, index, false, map->promise.submitted);
     map->failed = true;
 }
 
@@ -136,7 +136,7 @@ static void finished(struct pool__job *job, uint64_t index, struct pool__outcome
     struct map *map = map_of(job);
 
     check_size(map, outcome);
-    if (!map->future.detached) {
+    if (!map->promise.future.detached) {
         if (map->statuses != NULL)
             map->statuses[index] = outcome->status;
         if (outcome->status == POOL_CANCELLED)
@@ -158,15 +158,15 @@ static void dropped(struct pool__job *job, uint64_t first, uint64_t count, enum 
     struct map *map = map_of(job);
     uint64_t i;
 
-    if (!map->future.detached) {
+    if (!map->promise.future.detached) {
         for (i = first; map->statuses != NULL && i < first + count; i++)
             map->statuses[i] = status;
         if (status == POOL_CANCELLED)
             note_cancelled(map, first);
-        else if (!map->failed || first < map->future.result.index) {
+        else if (!map->failed || first < map->promise.future.result.index) {
             if (map->failed)
-                pool__result_clear(&map->future.result, false);
-            pool__result_fill_dropped(&map->future.result, status, code, message, first, false);
+                pool__result_clear(&map->promise.future.result, false);
+            pool__result_fill_dropped(&map->promise.future.result, status, code, message, first, false);
             map->failed = true;
         }
         pool__progress_add(&map->progress, (size_t)count);
@@ -195,7 +195,7 @@ static void finished_row(struct pool__job *job, const struct pool__row *row)
         }
         return;
     }
-    if (!map->future.detached) {
+    if (!map->promise.future.detached) {
         for (i = 0; map->statuses != NULL && i < row->count; i++)
             map->statuses[row->first + i] = POOL_OK;
         pool__progress_add(&map->progress, row->count);
@@ -204,7 +204,7 @@ static void finished_row(struct pool__job *job, const struct pool__row *row)
     over_if_complete(map);
 }
 
-static const struct pool__owner owner = {argument, place, finished, dropped, finished_row};
+static const struct pool__owner owner = {argument, place, finished, dropped, finished_row, NULL};
 
 /* ---- submitting */
 
@@ -213,50 +213,50 @@ static void refer(struct pool__progress *progress, int more)
     struct map *map = pool__holder(progress, struct map, progress);
 
     if (more > 0)
-        map->future.references++;
+        map->promise.references++;
     else
-        pool__future_drop(&map->future);
+        pool__promise_drop(&map->promise);
 }
 
 static struct map *make(struct pool *pool, pool_function *fn, const struct pool_source *in, void *out, size_t out_size,
                         const struct pool_job *job)
 {
-    struct map *map = (struct map *)(void *)pool__future_make(pool, sizeof *map, job);
+    struct map *map = (struct map *)(void *)pool__promise_make(pool, sizeof *map, job);
     bool even = pool__source_kind(in) == POOL__SOURCE_ITEMS;
 
     if (map == NULL)
         return NULL;
-    pool__job_init(&map->future.job, &owner, fn, even ? in->item_size : SIZE_MAX);
+    pool__job_init(&map->promise.job, &owner, fn, even ? in->item_size : SIZE_MAX);
     map->source = *in;
     map->count = map->left = pool__source_count(in);
     map->out = out_size > 0 ? out : NULL;
     map->out_size = out_size;
-    map->future.job.items_there = even && pool__arena_has(&pool->arena, in->items, map->count * in->item_size);
+    map->promise.job.items_there = even && pool__arena_has(&pool->arena, in->items, map->count * in->item_size);
     if (pool__arena_has(&pool->arena, map->out, map->count * out_size)) {
-        map->future.job.results = map->out;
-        map->future.job.result_size = out_size;
+        map->promise.job.results = map->out;
+        map->promise.job.result_size = out_size;
     }
-    pool__job_options(&map->future.job, job);
+    pool__job_options(&map->promise.job, job);
     pool__progress_init(&map->progress, pool, refer, job, map->count);
     if (job != NULL) {
         map->statuses = job->statuses;
         map->keep_going = job->keep_going;
-        pool__job_share(pool, &map->future.job, job->shared, job->shared_size);
+        pool__job_share(pool, &map->promise.job, job->shared, job->shared_size);
     }
     return map;
 }
 
 static void submit(struct pool *pool, struct map *map)
 {
-    map->future.submitted = pool__now();
+    map->promise.submitted = pool__now();
     pool->submitted += map->count;
-    map->future.job.end = map->count;
+    map->promise.job.end = map->count;
     if (map->count == 0) {
         over_if_complete(map);
         return;
     }
-    pool__scheduler_submit(&pool->scheduler, &map->future.job);
-    pool__scheduler_dispatch(&pool->scheduler, map->future.submitted);
+    pool__scheduler_submit(&pool->scheduler, &map->promise.job);
+    pool__scheduler_dispatch(&pool->scheduler, map->promise.submitted);
 }
 
 static enum pool_status check(pool_function *fn, const struct pool_source *in, const void *out, size_t out_size,
@@ -296,8 +296,8 @@ static struct map *start(struct pool *pool, struct map *map, const struct pool_j
     *code = job != NULL && (job->callback != NULL || job->progress != NULL) ? pool__callbacks_start(pool) : 0;
     if (*code != 0) {
         pool__fail(POOL_SYSTEM, "%s: no thread for callbacks: %s", call, strerror(*code));
-        map->future.references = 1;
-        pool__future_drop(&map->future);
+        map->promise.references = 1;
+        pool__promise_drop(&map->promise);
         return NULL;
     }
     submit(pool, map);
@@ -327,19 +327,14 @@ struct pool_future *pool_map_async(struct pool *pool, pool_function *fn, struct 
         errno = code;
         return NULL;
     }
-    return &map->future;
+    return &map->promise.future;
 }
 
 /* ---- and waiting */
 
-static bool is_done(const void *future)
-{
-    return ((const struct pool_future *)future)->done;
-}
-
 static enum pool_status result_of(const struct map *map)
 {
-    const struct pool_result *result = &map->future.result;
+    const struct pool_result *result = &map->promise.future.result;
 
     if (result->status == POOL_OK)
         return POOL_OK;
@@ -349,14 +344,14 @@ static enum pool_status result_of(const struct map *map)
                       result->message[0] != '\0' ? result->message : pool_status_name(result->status));
 }
 
-static enum pool_status wait_for(struct pool *pool, struct map *map)
+static enum pool_status wait_for(struct map *map)
 {
     enum pool_status status;
 
-    pool__wait(pool, &map->future, is_done, &map->future, POOL__NEVER);
+    pool__future_await(&map->promise.future, POOL__NEVER);
     pool__progress_end(&map->progress, map->count > 0);
     status = result_of(map);
-    pool__future_drop(&map->future);
+    pool__promise_drop(&map->promise);
     return status;
 }
 
@@ -433,7 +428,7 @@ enum pool_status pool_map(struct pool *pool, pool_function *fn, struct pool_sour
         if (map != NULL)
             map->blocking = true;
         map = start(pool, map, job, "pool_map", &code);
-        status = map != NULL ? wait_for(pool, map) : code == ENOMEM ? POOL_NO_MEMORY : POOL_SYSTEM;
+        status = map != NULL ? wait_for(map) : code == ENOMEM ? POOL_NO_MEMORY : POOL_SYSTEM;
     }
     pool__leave(pool);
     return status;

@@ -10,6 +10,22 @@ uint64_t pool__now(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
+/* Ticks in which not more than 4 us can pass: such counters run at 1 GHz at the least. */
+#define HARDLY 4000u
+
+uint64_t pool__now_roughly(struct pool__moment *last)
+{
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__)) && !defined(POOL__PORTABLE)
+    uint64_t counter = __builtin_ia32_rdtsc();
+
+    if (last->time != 0 && counter - last->counter < HARDLY)
+        return last->time;
+    last->counter = counter;
+#endif
+    last->time = pool__now();
+    return last->time;
+}
+
 uint64_t pool__end_of_wait(int timeout_ms)
 {
     if (timeout_ms < 0)

@@ -17,6 +17,16 @@
 /* Async-signal-safe; the same clock in every process. */
 uint64_t pool__now(void);
 
+/*
+ * The time true to some microseconds, for what comes often: where the processor's own counter (which costs less to
+ * read than the clock) has hardly moved since `last`, the time then. The counter is not trusted further. Zeroed to
+ * begin with.
+ */
+struct pool__moment {
+    uint64_t time, counter;
+};
+uint64_t pool__now_roughly(struct pool__moment *last);
+
 /* The end of a wait of `timeout_ms` from now: POOL__NEVER for POOL_FOREVER (-1), 0 (the past) for 0. */
 uint64_t pool__end_of_wait(int timeout_ms);
 

@@ -96,7 +96,7 @@ static void prepare_task(const struct pool__frame *frame, uint32_t offset)
 {
     struct pool__task *task = &self.task;
 
-    task->given.index = (size_t)(frame->first + offset);
+    task->given.index = frame->first == POOL__EACH_ALONE ? 0 : (size_t)(frame->first + offset);
     task->given.state = self.state;
     task->given.attempt = frame->attempt;
     task->staging = pool__stream_room.from + POOL__RECORD_SIZE;

@@ -14,7 +14,7 @@
  *   16   8  body       bytes that follow, a multiple of 16
  *   24   8  function   BATCH: the task function's address
  *   32   8  shared     BATCH: which shared bytes, or 0; SHARED, DROP: which
- *   40   8  first      BATCH: index of the first item in its job
+ *   40   8  first      BATCH: index of the first item in its job, or all ones: each is one by itself, and has 0
  *   48   8  item_size  BATCH: bytes of each item, or VARIES; SHARED: bytes of the body that count
  *   56   4  flags      BATCH: TIMED, BLOCKS, RESULTS_THERE; BATCH, SHARED: BODY_THERE
  *   60   4  zero
@@ -71,6 +71,7 @@
 #define POOL__RECORD_SIZE  48u
 #define POOL__RECORD_ALIGN 16u
 #define POOL__VARIES       UINT64_MAX
+#define POOL__EACH_ALONE UINT64_MAX
 #define POOL__BATCH_MAX    0xffffffu /* items in one batch: 24 bits on the board */
 
 /* The most that a frame of several items may have: a pipe's default size, less a page that its header would take. */

@@ -396,6 +396,28 @@ static void compose_batch(struct pool *pool, struct pool__channel *channel, stru
     pool__channel_flush(pool, channel);
 }
 
+/* Items of one size that do not lie in one piece: gathered in the backlog. */
+static void gather_batch(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame,
+                         const struct pool__run *run)
+{
+    size_t bytes = run->job->item_size * run->count;
+    unsigned char head[POOL__FRAME_SIZE];
+    const void *item;
+    size_t size;
+    uint32_t i;
+
+    frame->item_size = run->job->item_size;
+    frame->body = pool__padded(bytes, POOL__FRAME_ALIGN);
+    pool__frame_encode(head, frame);
+    pool__bytes_append(&channel->backlog, head, sizeof head);
+    for (i = 0; bytes > 0 && i < run->count; i++) {
+        run->job->owner->argument(run->job, run->first + i, &item, &size);
+        pool__bytes_append(&channel->backlog, item, size);
+    }
+    pool__bytes_append_zeros(&channel->backlog, (size_t)frame->body - bytes);
+    pool__channel_flush(pool, channel);
+}
+
 void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, uint32_t batch,
                               const struct pool__run *run)
 {
@@ -416,11 +438,15 @@ void pool__channel_send_batch(struct pool *pool, struct pool__channel *channel, 
     frame.attempt = run->attempt;
     frame.function = (uint64_t)(uintptr_t)job->function;
     frame.shared = job->shared_id;
-    frame.first = run->first;
+    frame.first = job->grouped ? POOL__EACH_ALONE : run->first;
     frame.flags = (job->timed ? POOL__FRAME_TIMED : 0) |
                   (pool__scheduler_claims_blocks(&pool->scheduler, job) ? POOL__FRAME_BLOCKS : 0);
     if (job->item_size == SIZE_MAX && run->count > 1) {
         compose_batch(pool, channel, &frame, &places, run);
+        return;
+    }
+    if (job->grouped && run->count > 1) {
+        gather_batch(pool, channel, &frame, run);
         return;
     }
     job->owner->argument(job, run->first, &items, &size);

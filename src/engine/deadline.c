@@ -207,3 +207,32 @@ void pool__deadline_kill_job(struct pool__scheduler *scheduler, struct pool__job
             pool__scheduler_relist(scheduler, seat);
     }
 }
+
+/*
+ * Is it at this item, or about to be? Its seat has been emptied, so that nothing is claimed behind the last one of its
+ * last batch.
+ */
+static bool is_at(const struct pool__seat *seat, uint32_t batch, uint32_t offset)
+{
+    struct pool__place place = pool__board_running(seat->board);
+
+    if (place.mark != POOL__MARK_NONE && place.batch == batch && place.offset == offset)
+        return place.mark == POOL__MARK_RUN;
+    if (pool__seat_is_running(seat))
+        return false;
+    return seat->owed == 1 && offset + 1 == seat->flight[batch % POOL__FLIGHT]->count;
+}
+
+void pool__deadline_kill_item(struct pool__scheduler *scheduler, struct pool__job *job, uint64_t index, uint64_t now)
+{
+    uint32_t batch;
+    struct pool__seat *seat = pool__scheduler_seat_with(scheduler, job, index, &batch);
+
+    if (seat == NULL || !may_check(seat) || !freeze(scheduler, seat))
+        return;
+    if (pool__scheduler_seat_with(scheduler, job, index, &batch) == seat &&
+        is_at(seat, batch, (uint32_t)(index - seat->flight[batch % POOL__FLIGHT]->first)))
+        pool__staffing_condemn(scheduler, seat, POOL__KILL_CANCEL, now);
+    else
+        pool__scheduler_relist(scheduler, seat);
+}

@@ -30,4 +30,7 @@ void pool__deadline_check(struct pool__scheduler *scheduler, uint64_t now);
 /* The job has been withdrawn: workers that are at an item of it are killed, unless its result is there already. */
 void pool__deadline_kill_job(struct pool__scheduler *scheduler, struct pool__job *job, uint64_t now);
 
+/* The same for one item of a group that has been claimed; its neighbours are left alone. */
+void pool__deadline_kill_item(struct pool__scheduler *scheduler, struct pool__job *job, uint64_t index, uint64_t now);
+
 #endif

@@ -356,6 +356,7 @@ void pool__settle(struct pool *pool)
     withdraw_unwanted(pool);
     if (atomic_load(&pool->stop_asked) && !pool->stopped)
         pool__end_by_stop(pool);
+    pool->held_back = 0;
     pool__scheduler_look(&pool->scheduler, now);
     pool__deadline_check(&pool->scheduler, now);
     pool__scheduler_dispatch(&pool->scheduler, now);

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "base/fork_child.h"
 #include "base/poller.h"
 #include "children/zygote.h"
@@ -26,6 +27,7 @@
 #include "engine/scheduler.h"
 #include "engine/zygote_link.h"
 
+struct pool__group;
 struct pool__waiter;
 struct pool__call;
 
@@ -91,14 +93,23 @@ struct pool {
         int code;
         char *words;
     } last_failure;
-    int64_t oom_kills;           /* the out-of-memory killer's counter when the pool was made */
-    char *oom_file;              /* where that stands */
-    struct pool__name *names;    /* of functions in which workers have died: see crash_words.c */
-    unsigned references;         /* the user's handle, futures, iterators */
-    unsigned calls;              /* calls in progress that use the handle */
-    pthread_cond_t quiet;        /* calls has become 0 */
-    bool destroying;             /* no new wait begins */
-    size_t lone_unfinished;      /* applies without an outcome, for queue_limit */
+    int64_t oom_kills;        /* the out-of-memory killer's counter when the pool was made */
+    char *oom_file;           /* where that stands */
+    struct pool__name *names; /* of functions in which workers have died: see crash_words.c */
+    unsigned references;      /* the user's handle, futures, iterators */
+    unsigned calls;           /* calls in progress that use the handle */
+    pthread_cond_t quiet;     /* calls has become 0 */
+    bool destroying;          /* no new wait begins */
+    size_t lone_unfinished;   /* applies without an outcome, for queue_limit */
+    size_t held_back;         /* applies since tasks were last given out: see pool__give_out_soon() */
+    unsigned unlooked;        /* applies since results were last read in passing */
+    uint64_t watched_done;    /* futures that are done and that a pool_wait_any() waits for, ever */
+    struct pool__moment submitted_at;
+    struct pool__group *group; /* that is being filled, or NULL (api/group.h) */
+    uint32_t group_room;       /* places that the next one shall have; 0: there was none yet */
+    struct pool__group *spare_group;
+    unsigned spare_groups;
+    bool groups_end;
     struct pool__link iterators; /* those whose source is not at its end */
     uint64_t submitted, bytes_sent, bytes_received;
 

@@ -57,6 +57,9 @@ static inline uint64_t pool__row_run(const struct pool__row *row, uint32_t which
     return run;
 }
 
+/* What became of the cancel of one item of a group, which had begun. */
+enum pool__asked { POOL__ASKED_NOTHING, POOL__ASKED_TO_STOP, POOL__ASKED_BY_KILL };
+
 struct pool__owner {
     /* The bytes of an item's argument; good until its outcome. */
     void (*argument)(struct pool__job *job, uint64_t index, const void **bytes, size_t *size);
@@ -72,6 +75,8 @@ struct pool__owner {
                     const char *message);
     /* A row of items has ended; NULL: they are told one by one, by place() and finished(). */
     void (*finished_row)(struct pool__job *job, const struct pool__row *row);
+    /* Of a group: has this item's own cancel asked it to stop, or said that its worker is killed? NULL: no groups. */
+    enum pool__asked (*asked)(const struct pool__job *job, uint64_t index);
 };
 
 /* A run of consecutive items of one job: given back and waiting, or with a worker. */
@@ -98,7 +103,8 @@ struct pool__job {
     uint64_t shared_id; /* 0: none */
     uint64_t deadline;  /* ns that one item may run; 0: no end */
     unsigned retries;   /* how often an item is run again after a death */
-    bool lone;          /* one item, an apply */
+    bool lone;          /* an apply: each item is one by itself, */
+    bool grouped;       /* and there are several: alike, entered one by one, cancelled one by one; not in one piece */
     bool timed;         /* the program is told how long each item ran */
     bool cancel_asked;  /* what runs of it was asked to stop: a failure then is POOL_CANCELLED */
     bool kill_asked;    /* what runs of it is killed: what does not end with a result is POOL_CANCELLED */
@@ -111,7 +117,8 @@ struct pool__job {
     uint64_t in_flight;         /* items with workers, without an outcome */
     uint32_t last_batch;        /* items of the last batch, so that batches grow step by step */
     uint64_t item_ns;           /* measured time of an item, 0: not known yet */
-    struct pool__run own;       /* the run of a lone job */
+    struct pool__run own;       /* one run of a job of applies: it needs no memory */
+    bool own_used;
 
     /* what lies in the arena is not sent, only where it lies */
     bool items_there; /* all items, of item_size bytes, one after the other */
@@ -127,6 +134,17 @@ struct pool__job {
 static inline bool pool__job_is_there(const struct pool__job *job)
 {
     return job->items_there || job->shared_there || job->results != NULL;
+}
+
+/* Has it one item, and so one run, for ever? */
+static inline bool pool__job_is_single(const struct pool__job *job)
+{
+    return job->lone && !job->grouped;
+}
+
+static inline enum pool__asked pool__job_asked(const struct pool__job *job, uint64_t index)
+{
+    return job->grouped ? job->owner->asked(job, index) : POOL__ASKED_NOTHING;
 }
 
 static inline bool pool__job_waits(const struct pool__job *job)

@@ -78,13 +78,15 @@ static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, 
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__job *job = run->job;
+    enum pool__asked asked = pool__job_asked(job, run->first + run->done);
 
     outcome->attempts = run->attempt;
     outcome->worker = seat->pid;
     outcome->deadline = job->deadline;
-    if (job->cancel_asked && outcome->status == POOL_FAILED)
+    if ((job->cancel_asked || asked != POOL__ASKED_NOTHING) && outcome->status == POOL_FAILED)
         outcome->status = POOL_CANCELLED;
-    else if (job->kill_asked && outcome->status != POOL_OK && outcome->status != POOL_CANCELLED)
+    else if ((job->kill_asked || asked == POOL__ASKED_BY_KILL) && outcome->status != POOL_OK &&
+             outcome->status != POOL_CANCELLED)
         cancelled_by_kill(outcome);
     count_outcome(scheduler, outcome);
     job->owner->finished(job, strike_off(scheduler, seat, batch), outcome);
@@ -236,12 +238,13 @@ static bool retry(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
     struct pool__run *again = NULL;
 
     if (attempt > job->retries || job->withdrawn || scheduler->aborted ||
+        pool__job_asked(job, index) != POOL__ASKED_NOTHING ||
         (outcome->status != POOL_CRASHED && outcome->status != POOL_EXITED && outcome->status != POOL_EXPIRED))
         return false;
-    if (!job->lone && (again = pool__run_make(job, index, 1)) == NULL)
+    if (!pool__job_is_single(job) && (again = pool__run_make(job, index, 1)) == NULL)
         return false;
     strike_off(scheduler, seat, batch);
-    if (job->lone)
+    if (pool__job_is_single(job))
         again = pool__run_make(job, index, 1); /* the same memory: the old one must be struck off first */
     again->attempt = attempt + 1;
     scheduler->retried++;

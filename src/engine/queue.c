@@ -5,10 +5,12 @@
 
 struct pool__run *pool__run_make(struct pool__job *job, uint64_t first, uint32_t count)
 {
-    struct pool__run *run = job->lone ? &job->own : malloc(sizeof *run);
+    bool own = job->lone && !job->own_used;
+    struct pool__run *run = own ? &job->own : malloc(sizeof *run);
 
     if (run == NULL)
         return NULL;
+    job->own_used = job->own_used || own;
     memset(run, 0, sizeof *run);
     run->job = job;
     run->first = first;
@@ -19,7 +21,9 @@ struct pool__run *pool__run_make(struct pool__job *job, uint64_t first, uint32_t
 
 void pool__run_free(struct pool__run *run)
 {
-    if (run != &run->job->own)
+    if (run == &run->job->own)
+        run->job->own_used = false;
+    else
         free(run);
 }
 
@@ -90,11 +94,19 @@ void pool__queue_drop(struct pool__job *job, uint64_t first, uint64_t count, enu
         job->owner->dropped(job, first, count, status, code, message);
 }
 
-/* Unstarted items go to the front, where they came from; those of a withdrawn job end here. */
+/*
+ * Unstarted items go to the front, where they came from; those of a withdrawn job end here. So does one of a group that
+ * was asked to stop when it was claimed, and was not begun: it is the first.
+ */
 void pool__queue_give_back(struct pool__scheduler *scheduler, struct pool__run *run)
 {
     struct pool__job *job = run->job;
 
+    if (run->count > 0 && !job->withdrawn && pool__job_asked(job, run->first) != POOL__ASKED_NOTHING) {
+        run->count--;
+        pool__queue_drop(job, run->first++, 1, POOL_CANCELLED, 0, NULL);
+        scheduler->cancelled++;
+    }
     if (run->count == 0 || job->withdrawn) {
         uint64_t first = run->first, count = run->count;
 

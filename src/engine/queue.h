@@ -10,7 +10,7 @@
 
 #include "engine/scheduler.h"
 
-/* A lone job's run lies in the job itself. NULL: no memory. */
+/* The only run of a single job lies in the job itself, as does the first of a group. NULL: no memory. */
 struct pool__run *pool__run_make(struct pool__job *job, uint64_t first, uint32_t count);
 void pool__run_free(struct pool__run *run);
 

@@ -322,6 +322,8 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
 
     if (ready(context))
         return true;
+    if (pool->held_back > 0)
+        pool__settle(pool);
     self.bed = NULL;
     self.object = object;
     pool__list_append(&pool->waiters, &self.link);
@@ -332,6 +334,46 @@ bool pool__wait(struct pool *pool, const void *object, bool (*ready)(const void 
     pool__poller_leave_rung(pool->pipes);
     leave_bed(pool, &self);
     return is_so;
+}
+
+/* ---- in passing */
+
+#define LOOK_EVERY 128u /* applies between two looks at results in passing */
+
+/* Who submits reads too; the background thread need not, for as long as that goes on. */
+static void look_in_passing(struct pool *pool)
+{
+    if (pool->holder != NULL && pool->holder != pool->background)
+        return;
+    pool->holder = NULL;
+    pool__look_at_pipes(pool);
+    if (pool->take_role_at != POOL__NEVER)
+        pool->take_role_at = pool__now() + PATIENCE;
+}
+
+/* Under the lock; not more is held back than a worker has already. */
+static bool may_hold_back(const struct pool *pool)
+{
+    const struct pool__scheduler *scheduler = &pool->scheduler;
+
+    if (!pool__list_empty(&scheduler->idle))
+        return false;
+    return pool__list_empty(&scheduler->roomy) || pool->held_back * scheduler->size <= scheduler->owed;
+}
+
+void pool__give_out_soon(struct pool *pool)
+{
+    pool->held_back++;
+    if (++pool->unlooked >= LOOK_EVERY && pool__has_thread(pool)) {
+        pool->unlooked = 0;
+        look_in_passing(pool);
+    } else if (!may_hold_back(pool)) {
+        pool->held_back = 0;
+        pool__scheduler_dispatch(&pool->scheduler, pool__now());
+        pool__rouse(pool);
+    } else if (pool->holder == NULL && pool->take_role_at == POOL__NEVER) {
+        pool__rouse(pool);
+    }
 }
 
 /* ---- the background thread */

@@ -37,6 +37,13 @@ void pool__notify(struct pool *pool, const void *object);
  */
 void pool__rouse(struct pool *pool);
 
+/*
+ * Applies have come. Where a worker has nothing to do they are given out now. Otherwise not more are held back, to go
+ * out together, than a worker has already; and now and then the results that are here are read in passing, so that who
+ * submits for long needs no other thread for that.
+ */
+void pool__give_out_soon(struct pool *pool);
+
 /* The poller's part of one turn, under the lock and without sleeping. */
 void pool__look_at_pipes(struct pool *pool);
 

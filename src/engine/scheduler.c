@@ -49,14 +49,22 @@ void pool__scheduler_free(struct pool__scheduler *scheduler)
  * Batches that one worker may have at a time, by the time that one takes: a pipe's latency is nothing to long ones,
  * and everything to short ones.
  */
-static uint32_t depth_for(uint64_t batch_ns)
+static uint32_t depth_for(uint64_t batch_ns, uint64_t ahead)
 {
     uint64_t depth;
 
     if (batch_ns == 0 || batch_ns >= LONG_TIME)
         return 1; /* not known yet, or long */
-    depth = AHEAD_TIME / batch_ns;
+    depth = ahead / batch_ns;
     return depth < 2 ? 2 : depth > POOL__FLIGHT / 2 ? POOL__FLIGHT / 2 : (uint32_t)depth;
+}
+
+/* What a batch of this job takes, by the last one; 0: not known. */
+static uint64_t batch_time(const struct pool__scheduler *scheduler, const struct pool__job *job)
+{
+    if (!job->lone)
+        return job->item_ns * job->last_batch;
+    return job->grouped && scheduler->lone_batch > 1 ? scheduler->lone_ns * scheduler->lone_batch : scheduler->lone_ns;
 }
 
 /* May a batch of this job go behind what the seat has? */
@@ -67,7 +75,7 @@ static bool has_room_for(const struct pool__scheduler *scheduler, const struct p
         return false;
     if (seat->owed == 0)
         return true;
-    return pool__seat_batches(seat) < depth_for(job->lone ? scheduler->lone_ns : job->item_ns * job->last_batch);
+    return pool__seat_batches(seat) < depth_for(batch_time(scheduler, job), job->grouped ? 2 * BATCH_TIME : AHEAD_TIME);
 }
 
 void pool__scheduler_relist(struct pool__scheduler *scheduler, struct pool__seat *seat)
@@ -130,26 +138,36 @@ static uint64_t waiting_items(const struct pool__job *job)
     return first != NULL ? first->count : job->end - job->next;
 }
 
+/* Half an even share of what waits, and not less than is worth parting; of a group all, where more wait behind it. */
+static uint64_t fair_share(const struct pool__scheduler *scheduler, const struct pool__job *job, uint64_t item_ns)
+{
+    uint64_t waiting = waiting_items(job);
+    uint64_t share = waiting / (2 * (uint64_t)(scheduler->size > 0 ? scheduler->size : 1));
+
+    if (job->lone && pool__is_linked(&job->link) && job->link.next != &scheduler->lone)
+        return waiting;
+    return share > WHOLE_TIME / item_ns ? share : WHOLE_TIME / item_ns;
+}
+
 /* By measured time, in steps; and so that towards the end there is something left for every worker. */
 static uint32_t batch_size(const struct pool__scheduler *scheduler, const struct pool__job *job)
 {
-    uint64_t waiting = waiting_items(job), count, share;
+    uint64_t item_ns = job->lone ? scheduler->lone_ns : job->item_ns, count, share;
+    uint32_t last = job->lone ? scheduler->lone_batch : job->last_batch;
 
-    if (job->lone)
+    if (pool__job_is_single(job))
         return 1;
     if (job->chunk != 0)
-        return at_most(job->chunk, waiting);
-    if (job->item_ns == 0)
+        return at_most(job->chunk, waiting_items(job));
+    if (item_ns == 0)
         return 1;
-    count = (job->items_there ? THERE_TIME : BATCH_TIME) / job->item_ns;
-    if (count > (uint64_t)job->last_batch * GROWTH)
-        count = (uint64_t)job->last_batch * GROWTH;
-    share = waiting / (2 * (uint64_t)(scheduler->size > 0 ? scheduler->size : 1));
-    if (share < WHOLE_TIME / job->item_ns)
-        share = WHOLE_TIME / job->item_ns;
+    count = (job->items_there ? THERE_TIME : BATCH_TIME) / item_ns;
+    if (count > (uint64_t)(last > 0 ? last : 1) * GROWTH)
+        count = (uint64_t)(last > 0 ? last : 1) * GROWTH;
+    share = fair_share(scheduler, job, item_ns);
     if (count > share)
         count = share;
-    return count < 1 ? 1 : at_most(count, waiting);
+    return count < 1 ? 1 : at_most(count, waiting_items(job));
 }
 
 /* Cuts the first `count` items off a waiting run. */
@@ -193,6 +211,15 @@ static void look_no_later_than(struct pool__scheduler *scheduler, uint64_t at)
         scheduler->look_at = at;
 }
 
+/* To the end of its queue; but the rest of a group came before what stands behind it. */
+static void end_turn(struct pool__scheduler *scheduler, struct pool__job *job)
+{
+    if (job->grouped && pool__job_waits(job))
+        return;
+    pool__list_remove(&job->link);
+    pool__queue_update(scheduler, job);
+}
+
 /* No memory to hand out fresh items: they end here and are told so, rather than wait for what may never come. */
 static void drop_next(struct pool__scheduler *scheduler, struct pool__job *job)
 {
@@ -200,8 +227,7 @@ static void drop_next(struct pool__scheduler *scheduler, struct pool__job *job)
     uint32_t count = batch_size(scheduler, job);
 
     job->next += count;
-    pool__list_remove(&job->link);
-    pool__queue_update(scheduler, job);
+    end_turn(scheduler, job);
     pool__queue_drop(job, first, count, POOL_NO_MEMORY, 0, "no memory to hand it to a worker");
 }
 
@@ -218,10 +244,11 @@ static bool give(struct pool__scheduler *scheduler, struct pool__seat *seat, str
         drop_next(scheduler, job);
         return true;
     }
-    pool__list_remove(&job->link);
-    pool__queue_update(scheduler, job);
+    end_turn(scheduler, job);
     if (!job->lone)
         job->last_batch = run->count;
+    else if (job->grouped)
+        scheduler->lone_batch = run->count > scheduler->lone_batch / 2 ? run->count : scheduler->lone_batch / 2;
     batch = pool__seat_add(seat, run, now);
     scheduler->owed += run->count;
     scheduler->latest = seat->index;

@@ -5,14 +5,15 @@
  * A pure state machine: events and the time come in, actions go out through struct pool__actions; no system call, no
  * lock, no clock. It reads and writes boards, which are memory. So the code that ships runs under exhaustive search
  * and simulation (tests/unit). All calls are made under the pool's lock; `now` is the time of the event. One machine
- * in six files:
+ * in seven files:
  *
- *   scheduler.c   which seat gets how many items of which job; silent seats
- *   queue.c       jobs that wait, and the runs of items that they are given out in
- *   take_back.c   items come back from workers: stealing, withdrawing, the end
- *   outcome.c     results, and what is judged after a death
- *   deadline.c    when a worker is killed for what it runs
- *   staffing.c    when workers are started and ended
+ *   scheduler.c      which seat gets how many items of which job; silent seats
+ *   queue.c          jobs that wait, and the runs of items that they are given out in
+ *   take_back.c      items come back from workers: stealing, withdrawing, the end
+ *   withdraw_item.c  one item of a group is not wanted any more
+ *   outcome.c        results, and what is judged after a death
+ *   deadline.c       when a worker is killed for what it runs
+ *   staffing.c       when workers are started and ended
  */
 #ifndef POOL__SCHEDULER_H
 #define POOL__SCHEDULER_H
@@ -74,6 +75,7 @@ struct pool__scheduler {
     uint64_t owed;           /* items with workers, without an outcome */
     unsigned latest;         /* the seat that was given something last */
     uint64_t lone_ns;        /* measured time of lone items, 0: not known yet */
+    uint32_t lone_batch;     /* items of the last batch of a group */
     uint64_t look_at;        /* soft timer: when some seat may have to be looked at; not later than that */
     uint64_t check_at;       /* hard timer: when some seat's running item may have passed its deadline */
     uint64_t finished, failed, crashed, expired, cancelled, retried, stolen, run_ns; /* statistics, ever */
@@ -147,6 +149,16 @@ void pool__scheduler_gone(struct pool__scheduler *scheduler, struct pool__seat *
 uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status,
                                   bool ask);
 
+/*
+ * One item of a group, likewise. True: it had not been claimed, and has been dropped as cancelled. Where it runs, it is
+ * asked to stop. False with nothing asked where memory is too short to take it out from between others.
+ */
+bool pool__scheduler_withdraw_item(struct pool__scheduler *scheduler, struct pool__job *job, uint64_t index);
+
+/* Who has this item, without an outcome, and in which batch; NULL: nobody. */
+struct pool__seat *pool__scheduler_seat_with(struct pool__scheduler *scheduler, const struct pool__job *job,
+                                             uint64_t index, uint32_t *batch);
+
 /* The same for every job that there is, without asking. What fails of them from now on is cancelled. */
 void pool__scheduler_withdraw_all(struct pool__scheduler *scheduler, enum pool_status status);
 
@@ -169,10 +181,10 @@ void pool__scheduler_dispatch(struct pool__scheduler *scheduler, uint64_t now);
 /* Looks at silent seats (rules 6 and 10), when the time in look_at has come. */
 void pool__scheduler_look(struct pool__scheduler *scheduler, uint64_t now);
 
-/* Rule 7: a kill for one item must not hit those that were claimed with it, nor a deadline count their time. */
+/* Rule 7: a deadline must not count the time of those that were claimed with it. A single item needs no block. */
 static inline bool pool__scheduler_claims_blocks(const struct pool__scheduler *scheduler, const struct pool__job *job)
 {
-    return scheduler->blocks && !job->lone && job->deadline == 0;
+    return scheduler->blocks && !pool__job_is_single(job) && job->deadline == 0;
 }
 
 bool pool__scheduler_waits(const struct pool__scheduler *scheduler); /* is any item not yet given out? */

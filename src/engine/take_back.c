@@ -4,13 +4,14 @@
  */
 #include "engine/queue.h"
 #include "engine/staffing.h"
+#include "engine/take_back.h"
 
 #define LOWERINGS 8u /* of a claim, while its worker claims again what it has lost: one by one then */
 
 /* ---- stealing (inv. 7, rule 10) */
 
-/* Items of a batch that have not been started and can be taken: claimed ones too, where that can be undone. */
-static uint32_t unstarted(const struct pool__scheduler *scheduler, const struct pool__seat *seat, uint32_t batch)
+uint32_t pool__take_back_unstarted(const struct pool__scheduler *scheduler, const struct pool__seat *seat,
+                                   uint32_t batch)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     uint32_t claimed, started;
@@ -27,7 +28,7 @@ static uint64_t unstarted_at(const struct pool__scheduler *scheduler, const stru
     uint32_t batch;
 
     for (batch = seat->head; batch != seat->sent + 1; batch++)
-        count += unstarted(scheduler, seat, batch);
+        count += pool__take_back_unstarted(scheduler, seat, batch);
     return count;
 }
 
@@ -107,12 +108,8 @@ static uint32_t lower_claim(struct pool__scheduler *scheduler, struct pool__seat
     return keep;
 }
 
-/*
- * Takes back all but `keep` unstarted items of one batch and queues them. False: no memory, or a board that talks
- * nonsense.
- */
-static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep,
-                      uint32_t *taken)
+bool pool__take_back(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep,
+                     uint32_t *taken)
 {
     struct pool__run *run = seat->flight[batch % POOL__FLIGHT], *back = run;
     struct pool__job *job = run->job;
@@ -120,7 +117,7 @@ static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat
     bool sane = true, running = pool__seat_is_running(seat);
 
     *taken = 0;
-    if (!job->lone && (back = pool__run_make(job, 0, 0)) == NULL)
+    if (!pool__job_is_single(job) && (back = pool__run_make(job, 0, 0)) == NULL)
         return false;
     if (pool__scheduler_claims_blocks(scheduler, job))
         keep = lower_claim(scheduler, seat, batch, keep);
@@ -149,6 +146,14 @@ static bool take_back(struct pool__scheduler *scheduler, struct pool__seat *seat
     return sane;
 }
 
+void pool__take_back_last_in_line(struct pool__scheduler *scheduler, struct pool__seat *seat)
+{
+    if (seat->owed > 0 || seat->state != POOL__SEAT_READY || !pool__is_linked(&seat->link))
+        return;
+    pool__list_remove(&seat->link);
+    pool__list_append(&scheduler->idle, &seat->link);
+}
+
 /* Half of what the richest seat has not begun, its last batches first. */
 bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now)
 {
@@ -161,21 +166,19 @@ bool pool__scheduler_steal(struct pool__scheduler *scheduler, uint64_t now)
         return false;
     want = (riches + 1) / 2;
     for (batch = seat->sent; want > 0 && batch != seat->head - 1; batch--) {
-        uint32_t here = unstarted(scheduler, seat, batch);
+        uint32_t here = pool__take_back_unstarted(scheduler, seat, batch);
 
         if (here == 0)
             continue;
-        if (!take_back(scheduler, seat, batch, here > want ? here - (uint32_t)want : 0, &taken))
+        if (!pool__take_back(scheduler, seat, batch, here > want ? here - (uint32_t)want : 0, &taken))
             break;
         want -= taken < want ? taken : want;
         scheduler->stolen += taken;
         any = any || taken > 0;
     }
     pool__scheduler_relist(scheduler, seat);
-    if (any && seat->owed == 0 && seat->state == POOL__SEAT_READY && pool__is_linked(&seat->link)) {
-        pool__list_remove(&seat->link); /* not first in line for what was just taken from it */
-        pool__list_append(&scheduler->idle, &seat->link);
-    }
+    if (any)
+        pool__take_back_last_in_line(scheduler, seat);
     return any;
 }
 
@@ -184,7 +187,7 @@ void pool__scheduler_empty_seat(struct pool__scheduler *scheduler, struct pool__
     uint32_t batch, taken;
 
     for (batch = seat->sent; seat->owed > 0 && batch != seat->head - 1; batch--)
-        if (seat->flight[batch % POOL__FLIGHT] != NULL && !take_back(scheduler, seat, batch, 0, &taken))
+        if (seat->flight[batch % POOL__FLIGHT] != NULL && !pool__take_back(scheduler, seat, batch, 0, &taken))
             return;
 }
 
@@ -262,6 +265,8 @@ uint64_t pool__scheduler_withdraw(struct pool__scheduler *scheduler, struct pool
     scheduler->cancelled += dropped;
     return dropped;
 }
+
+/* ---- all of them */
 
 static void withdraw_unasked(struct pool__scheduler *scheduler, struct pool__job *job, enum pool_status status)
 {

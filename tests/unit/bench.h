@@ -96,7 +96,7 @@ static inline void bench_dropped(struct pool__job *job, uint64_t first, uint64_t
     bench_job_of(job)->dropped += (unsigned)count;
 }
 
-static const struct pool__owner bench_owner = {bench_argument, NULL, bench_finished, bench_dropped, NULL};
+static const struct pool__owner bench_owner = {bench_argument, NULL, bench_finished, bench_dropped, NULL, NULL};
 
 static inline void bench_submit(struct bench *bench, struct bench_job *job, unsigned items, size_t chunk, bool lone)
 {

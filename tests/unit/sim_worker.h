@@ -25,6 +25,7 @@ struct sim_item {
     uint8_t inside;            /* workers that are in its function now */
     uint8_t marked;            /* by a worker that has not entered it yet: as good as started, should it die there */
     uint8_t tainted;           /* was with a liar */
+    uint8_t asked;             /* enum pool__asked: a cancel of this item alone has said so */
     uint8_t outcome; /* 0: none yet, else 1 + enum pool_status */
     uint8_t seat;    /* where it was sent last, from 1 */
     uint32_t life;

@@ -122,11 +122,14 @@ static void take(struct world *world, struct choice choice)
 static void print_choice(const struct world *world, struct choice choice)
 {
     static const char *const names[] = {"step",        "hear",   "room",  "killed",      "exited", "tick",
-                                        "submit",      "die",    "cancel", "cancel-kill", "stall",  "grace",
+                                        "submit",      "die",    "cancel", "cancel-kill", "cancel item",
+                                        "cancel-kill item", "stall", "grace",
                                         "zygote dies", "close",  "terminate", "resize",   "finish", "finish mute"};
     static const char *const places[] = {"born", "read", "claim", "mark", "check", "run", "staged", "bye", "exit"};
 
     print_message(" %s", names[choice.kind]);
+    if (choice.kind == CANCEL_ITEM || choice.kind == CANCEL_ITEM_KILL)
+        print_message(" %u of %u", choice.which % WORLD_GROUP, choice.which / WORLD_GROUP);
     if (choice.kind <= EXITED || choice.kind == DIE)
         print_message(" %c", 'A' + (int)choice.which);
     if (choice.kind == STEP)
@@ -234,6 +237,7 @@ static const uint8_t second_fails[] = {SIM_RETURNS, SIM_FAILS, SIM_RETURNS};
 #define TWO .workers = 2, .limit = 2
 #define MAP(n, by) {.items = (n), .chunk = (by), .keep_going = true}
 #define LONE {.items = 1, .lone = true}
+#define GROUP(n, by) {.items = (n), .chunk = (by), .grouped = true}
 #define LIMIT .deadline = POOL__MS
 #define LIMITED_LONE {.items = 1, .lone = true, LIMIT}
 #define HANGING_LONE {.items = 1, .lone = true, LIMIT, .functions = hangs}
@@ -374,6 +378,45 @@ static const struct world_plan plans[] = {
     {.name = "death of the zygote, cancels, close, silence",
      TWO, CHEAP, .job_count = 2, .jobs = {LONE, MAP(2, 2)}, .cancels_kill = true, .closes = true, .zygote_dies = true,
      .at_once = true, SILENT(1)},
+
+    {.name = "group of three by twos, a death", TWO, CHEAP, .job_count = 1, .jobs = {GROUP(3, 2)}, .deaths = 1, .at_once = true},
+    {.name = "group of three in one batch, one worker, two deaths",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {GROUP(3, 3)}, .deaths = 2, .at_once = true},
+    {.name = "group of three, automatic, terminate",
+     TWO, CHEAP, .job_count = 1, .jobs = {GROUP(3, 0)}, .deaths = 1, .terminates = true, .at_once = true},
+    {.name = "group of three in one batch, one worker, cancels of its items",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {GROUP(3, 3)}, .cancels_items = true, .at_once = true},
+    {.name = "group of three in one batch, cancels of its items",
+     TWO, CHEAP, .job_count = 1, .jobs = {GROUP(3, 3)}, .cancels_items = true, .at_once = true},
+    {.name = "group of two in one batch, cancels of its items, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {GROUP(2, 2)}, .cancels_items = true, .deaths = 1, .at_once = true},
+    {.name = "group of two in one batch, one worker, cancels of its items, a death, terminate",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {GROUP(2, 2)}, .cancels_items = true, .deaths = 1,
+     .terminates = true, .at_once = true},
+    {.name = "group with retries, cancels of its items, a death",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 2, .chunk = 2, .grouped = true, .retries = 1}}, .cancels_items = true,
+     .deaths = 1, .at_once = true},
+    {.name = "group with deadlines, the second hangs, cancels of its items",
+     TWO, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .grouped = true, LIMIT, .functions = second_hangs}},
+     .cancels_items = true, .at_once = true},
+    {.name = "group whose second fails, one worker, cancels of its items",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 1, .jobs = {{.items = 3, .chunk = 3, .grouped = true, .functions = second_fails}},
+     .cancels_items = true, .at_once = true},
+    {.name = "two groups and an apply, cancels of items, close",
+     TWO, CHEAP, .job_count = 3, .jobs = {GROUP(2, 2), LONE, GROUP(1, 0)}, .cancels_items = true, .closes = true},
+    {.name = "group behind a map, one worker, cancels of items, a death",
+     .workers = 1, .limit = 1, CHEAP, .job_count = 2, .jobs = {MAP(2, 1), GROUP(2, 2)}, .cancels_items = true, .deaths = 1,
+     .at_once = true},
+    {.name = "group claimed by twos, a step meanwhile, cancels of its items",
+     TWO, CHEAP, .claims = 2, .meanwhile = 1, .job_count = 1, .jobs = {GROUP(3, 3)}, .cancels_items = true, .at_once = true},
+    {.name = "group claimed by threes, two steps meanwhile, one worker, cancels of its items, a death",
+     .workers = 1, .limit = 1, CHEAP, .claims = 3, .meanwhile = 2, .job_count = 1, .jobs = {GROUP(3, 3)}, .cancels_items = true,
+     .deaths = 1, .at_once = true},
+    {.name = "group claimed by twos, three steps meanwhile, the second fails, cancels of its items",
+     TWO, CHEAP, .claims = 2, .meanwhile = 3, .job_count = 1,
+     .jobs = {{.items = 3, .chunk = 3, .grouped = true, .functions = second_fails}}, .cancels_items = true, .at_once = true},
+    {.name = "group, cancels of items, silence",
+     TWO, CHEAP, .job_count = 1, .jobs = {GROUP(2, 2)}, .cancels_items = true, .at_once = true, SILENT(1)},
 };
 
 static void explore_plan(void **state) { explore(*state); }

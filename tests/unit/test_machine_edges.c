@@ -87,7 +87,7 @@ static void drop_many(struct pool__job *job, uint64_t first, uint64_t count, enu
     many_dropped += count;
 }
 
-static const struct pool__owner owner_of_many = {bench_argument, NULL, bench_finished, drop_many, NULL};
+static const struct pool__owner owner_of_many = {bench_argument, NULL, bench_finished, drop_many, NULL, NULL};
 
 static void a_batch_has_at_most_so_many_items(void **state)
 {

@@ -35,6 +35,8 @@ enum choice_kind {
     DIE,       /* SIGKILL from elsewhere */
     CANCEL,    /* the job is withdrawn */
     CANCEL_KILL, /* and what runs of it is killed */
+    CANCEL_ITEM, /* one item of a group is: which, job and index */
+    CANCEL_ITEM_KILL,
     STALL,     /* this process does not run for a while */
     GRACE,     /* the time passes that a killed worker is given to end */
     ZYGOTE_DIES,
@@ -49,11 +51,12 @@ struct choice {
     enum choice_kind kind;
     unsigned which;
 };
-#define CHOICES_MAX (8 * WORLD_SEATS + 4 * WORLD_BOARDS + 2 * WORLD_JOBS + 16)
+#define WORLD_GROUP 16u /* items of a group that may be cancelled by themselves */
+#define CHOICES_MAX (8 * WORLD_SEATS + 4 * WORLD_BOARDS + 2 * WORLD_JOBS + 2 * WORLD_GROUP * WORLD_JOBS + 16)
 
 struct job_plan {
     unsigned items, chunk;
-    bool lone, keep_going;
+    bool lone, grouped, keep_going;
     const uint8_t *functions;
     uint64_t deadline;
     unsigned retries;
@@ -73,7 +76,7 @@ struct world_plan {
     unsigned bad_starts;     /* so many workers fail to start, the first ones */
     unsigned refusals;       /* so often no worker can be asked for, at first */
     bool may_break;          /* so much goes wrong that the pool may give up */
-    bool cancels, closes, terminates, cancels_kill, zygote_dies;
+    bool cancels, closes, terminates, cancels_kill, cancels_items, zygote_dies;
     unsigned stalls;         /* how often STALL may come */
     bool silent;             /* a SIGKILL that was asked for may take any time, or never come */
     unsigned spare_boards;
@@ -120,6 +123,11 @@ static inline void world_argument(struct pool__job *job, uint64_t index, const v
 {
     *bytes = &job_of(job)->items[index];
     *size = 8;
+}
+
+static inline enum pool__asked world_asked(const struct pool__job *job, uint64_t index)
+{
+    return (enum pool__asked)((const struct world_job *)(const void *)job)->items[index].asked;
 }
 
 static inline struct sim_item *settle_item(struct pool__job *job, uint64_t index, enum pool_status status)
@@ -182,11 +190,11 @@ static inline void world_finished(struct pool__job *job, uint64_t index, struct 
 
     if (status != POOL_OK && !mine->keep_going)
         mine->unwanted = true;
-    if (mine->kill_said && status != POOL_OK && status != POOL_CANCELLED)
+    if ((mine->kill_said || item->asked == POOL__ASKED_BY_KILL) && status != POOL_OK && status != POOL_CANCELLED)
         complain(world, "a cancel that kills has said yes, and it is something else");
     if (item->tainted)
         return;
-    if (status == POOL_CANCELLED && !job->cancel_asked)
+    if (status == POOL_CANCELLED && !job->cancel_asked && item->asked == POOL__ASKED_NOTHING)
         complain(world, "cancelled, and nobody asked for that");
     if (status == POOL_CANCELLED && item->published && (mine->functions == NULL || mine->functions[index] != SIM_FAILS))
         complain(world, "a published result is lost to a cancel");
@@ -218,7 +226,7 @@ static inline void world_dropped(struct pool__job *job, uint64_t first, uint64_t
     }
 }
 
-static const struct pool__owner world_owner = {world_argument, NULL, world_finished, world_dropped, NULL};
+static const struct pool__owner world_owner = {world_argument, NULL, world_finished, world_dropped, NULL, world_asked};
 
 /* ---- the scheduler's actions */
 
@@ -280,6 +288,8 @@ static inline void world_send(void *host, struct pool__seat *seat, uint32_t batc
         complain(world, "a batch for a worker that takes none");
     if (run->job->withdrawn)
         complain(world, "an item of a withdrawn job is sent");
+    if (job->items[run->first].asked == POOL__ASKED_BY_KILL)
+        complain(world, "an item is sent that is cancelled");
     if (run->count == 0 || run->done != 0 || run->first + run->count > job->count)
         complain(world, "a batch of items that are not");
     for (i = 0; i < run->count; i++)
@@ -305,7 +315,8 @@ static inline void check_reason(struct world *world, const struct pool__seat *se
         (worker->pc != SIM_RUN || worker->frame.deadline == 0 || world->now < worker->began + worker->frame.deadline))
         complain(world, "killed for a deadline that has not passed");
     if (seat->reason == POOL__KILL_CANCEL &&
-        (!at_item || !((const struct world_job *)worker->frame.job)->job.kill_asked))
+        (!at_item || (!((const struct world_job *)worker->frame.job)->job.kill_asked &&
+                      worker->frame.items[worker->offset].asked != POOL__ASKED_BY_KILL)))
         complain(world, "killed for a cancel while at something else");
     if (seat->reason == POOL__KILL_STUCK && worker->pc == SIM_RUN)
         complain(world, "killed for not beginning while it runs");

@@ -36,6 +36,19 @@ static inline void cancel_and_kill(struct world *world, struct world_job *job)
     job->kill_said = job->left > 0;
 }
 
+/* As api/group.c does it. */
+static inline void cancel_item(struct world *world, unsigned which, bool kill)
+{
+    struct world_job *job = &world->jobs[which / WORLD_GROUP];
+    struct sim_item *item = &job->items[which % WORLD_GROUP];
+
+    if (pool__scheduler_withdraw_item(&world->scheduler, &job->job, which % WORLD_GROUP))
+        return;
+    item->asked = kill ? POOL__ASKED_BY_KILL : POOL__ASKED_TO_STOP;
+    if (kill)
+        pool__deadline_kill_item(&world->scheduler, &job->job, which % WORLD_GROUP, world->now);
+}
+
 /* What came back and found no worker at once may later go wherever there is one. */
 static inline void forget_senders(struct world *world)
 {
@@ -203,7 +216,8 @@ static inline void world_begin(struct world *world, const struct world_plan *pla
 
         pool__job_init(&job->job, &world_owner, NULL, 8);
         job->world = world;
-        job->job.lone = plan->jobs[i].lone;
+        job->job.lone = plan->jobs[i].lone || plan->jobs[i].grouped;
+        job->job.grouped = plan->jobs[i].grouped;
         job->job.chunk = plan->jobs[i].chunk;
         job->job.deadline = plan->jobs[i].deadline;
         job->job.retries = plan->jobs[i].retries;
@@ -317,6 +331,21 @@ static inline unsigned world_silence(const struct world *world, struct choice *c
     return count;
 }
 
+static inline void add_item_cancels(const struct world *world, struct choice *choices, unsigned *count)
+{
+    unsigned i, k;
+
+    for (i = 0; world->plan->cancels_items && !world->aborting && i < world->submitted; i++)
+        for (k = 0; world->jobs[i].job.grouped && k < world->jobs[i].count && k < WORLD_GROUP; k++) {
+            const struct sim_item *item = &world->jobs[i].items[k];
+
+            if (item->outcome == 0 && item->asked == POOL__ASKED_NOTHING)
+                add_choice(choices, count, CANCEL_ITEM, i * WORLD_GROUP + k);
+            if (item->outcome == 0 && item->asked != POOL__ASKED_BY_KILL)
+                add_choice(choices, count, CANCEL_ITEM_KILL, i * WORLD_GROUP + k);
+        }
+}
+
 /* What others may do to it. */
 static inline unsigned world_may(const struct world *world, struct choice *choices)
 {
@@ -331,6 +360,7 @@ static inline unsigned world_may(const struct world *world, struct choice *choic
     for (i = 0; world->plan->cancels_kill && !world->aborting && i < world->submitted; i++)
         if (!world->jobs[i].kill_said && world->jobs[i].left > 0)
             add_choice(choices, &count, CANCEL_KILL, i);
+    add_item_cancels(world, choices, &count);
     if (world->stalls_left > 0)
         add_choice(choices, &count, STALL, 0);
     if (world->plan->zygote_dies && !world->zygote_dead)
@@ -399,6 +429,10 @@ static inline void host_event(struct world *world, struct choice choice)
         break;
     case CANCEL_KILL:
         cancel_and_kill(world, &world->jobs[choice.which]);
+        break;
+    case CANCEL_ITEM:
+    case CANCEL_ITEM_KILL:
+        cancel_item(world, choice.which, choice.kind == CANCEL_ITEM_KILL);
         break;
     case GRACE:
         grace_passes(world);

@@ -17,7 +17,7 @@ static inline bool has_kills(const struct world_plan *plan)
     for (i = 0; i < plan->job_count; i++)
         if (plan->jobs[i].deadline != 0)
             return true;
-    return plan->cancels_kill || plan->silent;
+    return plan->cancels_kill || plan->cancels_items || plan->silent;
 }
 
 /*
@@ -177,7 +177,7 @@ static inline void mix_job(uint64_t *hash, const struct world *world, const stru
         mix(hash, job->items[i].outcome != 0
                       ? 1
                       : 2 | (uint64_t)job->items[i].starts << 8 | (uint64_t)job->items[i].published << 16 |
-                            (uint64_t)job->items[i].inside << 24);
+                            (uint64_t)job->items[i].inside << 24 | (uint64_t)job->items[i].asked << 32);
 }
 
 static inline void mix_list(uint64_t *hash, const struct world *world, const struct pool__link *list, bool of_seats)
@@ -202,7 +202,7 @@ static inline uint64_t world_hash(const struct world *world)
                    (uint64_t)scheduler->bulk_turn << 28 | (uint64_t)scheduler->ending << 29 |
                    (uint64_t)scheduler->bad_before_ready << 30 | (uint64_t)scheduler->work_to_share << 31 |
                    (uint64_t)scheduler->bad_starts << 32);
-    mix(&hash, (uint64_t)world->ticks << 32 ^ scheduler->lone_ns);
+    mix(&hash, (uint64_t)world->ticks << 32 ^ scheduler->lone_ns ^ (uint64_t)scheduler->lone_batch << 56);
     mix_time(&hash, world, scheduler->owed > 0 ? scheduler->look_at : POOL__NEVER, 0);
     mix_time(&hash, world, scheduler->staff_at, 0);
     mix_time(&hash, world, scheduler->next_spawn, 0);

@@ -247,7 +247,7 @@ static bool end_in_row(struct worker *worker, struct answer answer)
 
 static bool end_item(struct worker *worker, struct answer answer)
 {
-    uint64_t index = worker->frame.first + worker->offset;
+    uint64_t index = worker->frame.first == POOL__EACH_ALONE ? 0 : worker->frame.first + worker->offset;
     struct pool__record record;
 
     if (worker->frame.count > 1 && !answer.fails && answer.size <= POOL__ROW_EACH && !worker->has_answered)
