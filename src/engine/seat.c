@@ -145,6 +145,21 @@ bool pool__seat_is_running(const struct pool__seat *seat)
     return pool__seat_running(seat, &place) != NULL;
 }
 
+/*
+ * Can a worker that is at this batch have left this mark: of an item of the batch, no earlier than the last that has an
+ * outcome; of the end of an earlier batch; or none at all, where it has run nothing?
+ */
+static bool is_mark_of(struct pool__place place, uint32_t batch, const struct pool__run *run)
+{
+    if (place.mark == POOL__MARK_ALL)
+        return false;
+    if (place.mark == POOL__MARK_NONE)
+        return place.batch == 0 && place.offset == 0 && run->done == 0;
+    if (place.batch == batch)
+        return place.offset + 1 >= run->done;
+    return place.mark == POOL__MARK_DONE && place.batch > 0 && place.batch < batch && run->done == 0;
+}
+
 uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
@@ -153,6 +168,8 @@ uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch)
 
     if (is_in_flight(seat, place) && (int32_t)(place.batch - batch) > 0)
         return run->count; /* it has gone on to a later one */
+    if (seat->reason == POOL__KILL_NONSENSE || !is_mark_of(place, batch, run))
+        return run->count; /* a mark that proves nothing: all that is claimed may have been started */
     return marked > run->done ? marked : run->done;
 }
 
@@ -206,21 +223,6 @@ static bool has_gone_on(const struct pool__seat *seat, uint32_t batch)
             return true;
     }
     return false;
-}
-
-/*
- * Can a worker that is at this batch have left this mark: of an item of the batch, no earlier than the last that has an
- * outcome; of the end of an earlier batch; or none at all, where it has run nothing?
- */
-static bool is_mark_of(struct pool__place place, uint32_t batch, const struct pool__run *run)
-{
-    if (place.mark == POOL__MARK_ALL)
-        return false;
-    if (place.mark == POOL__MARK_NONE)
-        return place.batch == 0 && place.offset == 0 && run->done == 0;
-    if (place.batch == batch)
-        return place.offset + 1 >= run->done;
-    return place.mark == POOL__MARK_DONE && place.batch > 0 && place.batch < batch && run->done == 0;
 }
 
 /*

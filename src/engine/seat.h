@@ -109,7 +109,7 @@ bool pool__seat_is_sane(const struct pool__seat *seat);
  */
 bool pool__seat_may_send_more(const struct pool__seat *seat, uint64_t received);
 
-/* How many items of a batch, from its first on, have been started, by the mark and the table. */
+/* How many items of a batch, from its first on, have been started, by the mark and the table; all, where the mark proves nothing. */
 uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch);
 
 /* Is it in a task function, owed or not? */
