@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 /* Shown by ps; cut at what the system takes. Async-signal-safe. */
@@ -47,6 +48,24 @@ void pool__stdio_settle(void);
  * stream.
  */
 void pool__stdio_flush(void);
+
+/*
+ * Is nothing pending there? Asked after each item: so by the streams' own pointers where they can be seen. False: who
+ * knows.
+ */
+#if defined(__GLIBC__) && !defined(POOL__PORTABLE)
+static inline bool pool__stdio_is_clean(void)
+{
+    /* the mode is above zero of a stream of wide characters, whose pointers are elsewhere */
+    return stdout->_IO_write_ptr == stdout->_IO_write_base && stdout->_mode <= 0 &&
+           stderr->_IO_write_ptr == stderr->_IO_write_base && stderr->_mode <= 0;
+}
+#else
+static inline bool pool__stdio_is_clean(void)
+{
+    return false;
+}
+#endif
 
 /* Bytes of memory that this process has resident, 0 where unknown. */
 size_t pool__resident_size(void);

@@ -173,8 +173,13 @@ static void open_row(const struct pool__frame *frame, uint32_t offset, size_t ea
 
 static bool follows(const struct pool__frame *frame, uint32_t offset, size_t each, bool there)
 {
-    return self.row.count > 0 && self.row.each == each && self.row.there == there && self.row.offset + self.row.count == offset &&
-           self.row.batch == frame->batch;
+    return self.row.count > 0 && self.row.each == each && self.row.there == there &&
+           self.row.offset + self.row.count == offset && self.row.batch == frame->batch;
+}
+
+static void room_behind(const unsigned char *end)
+{
+    pool__stream_room.from = (unsigned char *)pool__padded((uintptr_t)end, POOL__RECORD_ALIGN);
 }
 
 /* The payload lies behind the row, so what is written before it cannot reach it before it is copied. */
@@ -202,18 +207,44 @@ void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const vo
     self.row_end = at + each;
     self.row.run += run;
     self.row.count++;
-    pool__stream_room.from = (unsigned char *)pool__padded((uintptr_t)self.row_end, POOL__RECORD_ALIGN);
+    room_behind(self.row_end);
 }
 
-bool pool__stream_follows_there(const struct pool__frame *frame, uint32_t offset)
+/* Results one after the other are each aligned for any type of their size only with these. */
+static bool is_aligned(size_t each)
 {
-    return self.row.count > 0 && self.row.there && !self.row.timed && self.row.batch == frame->batch &&
-           self.row.offset + self.row.count == offset;
+    return each == 1 || each == 2 || each == 4 || each == 8 || (each > 0 && each % POOL__RECORD_ALIGN == 0);
 }
 
-void pool__stream_add_there(uint32_t count)
+/* A result that is not of the row needs its room as ever. */
+bool pool__stream_places(const struct pool__frame *frame, uint32_t offset, uint32_t most,
+                         struct pool__row_places *places)
+{
+    size_t free = (size_t)(pool__stream_room.to - pool__stream_room.from);
+
+    if (self.row.timed || !follows(frame, offset, self.row.each, self.row.there))
+        return false;
+    places->first = NULL;
+    places->each = self.row.each;
+    places->most = most;
+    if (self.row.there)
+        return true;
+    if (!is_aligned(places->each) || free < POOL__RESULT_ROOM + places->each)
+        return false;
+    if (most > (free - POOL__RESULT_ROOM) / places->each)
+        places->most = (uint32_t)((free - POOL__RESULT_ROOM) / places->each);
+    places->first = self.row_end;
+    room_behind(self.row_end + places->most * places->each);
+    return true;
+}
+
+void pool__stream_stand(const struct pool__row_places *places, uint32_t count)
 {
     self.row.count += count;
+    if (places->first == NULL)
+        return;
+    self.row_end += count * places->each;
+    room_behind(self.row_end);
 }
 
 void pool__stream_took(uint64_t run)

@@ -10,6 +10,8 @@
 #include "children/worker.h"
 #include "data/wire.h"
 
+#define POOL__RESULT_ROOM (POOL__RECORD_SIZE + 4096u) /* bytes that staging has at least for an item's result */
+
 void pool__stream_begin(const struct pool__worker_birth *birth);
 
 /* The free part of staging, aligned for a record. Changed by each call below. */
@@ -30,11 +32,20 @@ void pool__stream_send(const struct pool__record *record, const void *payload, u
 void pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each,
                       uint64_t start, uint64_t run);
 
-/* Is a row open whose results are at their places, and would the item's follow there? */
-bool pool__stream_follows_there(const struct pool__frame *frame, uint32_t offset);
+/*
+ * Does the item's result follow in the open row? Then the places of it and of up to `most` - 1 behind it, `each` bytes
+ * apart; NULL where they are in the arena. The room moves behind them all, for results that are not of this row.
+ */
+struct pool__row_places {
+    unsigned char *first;
+    size_t each;
+    uint32_t most;
+};
+bool pool__stream_places(const struct pool__frame *frame, uint32_t offset, uint32_t most,
+                         struct pool__row_places *places);
 
-/* So many more of them stand in their places. */
-void pool__stream_add_there(uint32_t count);
+/* So many of them stand there now. */
+void pool__stream_stand(const struct pool__row_places *places, uint32_t count);
 
 /* The items of a row that is not timed took `run` ns more. */
 void pool__stream_took(uint64_t run);

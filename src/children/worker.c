@@ -28,7 +28,6 @@
 /* items claimed together (rule 7): so many as take no longer than this, ns, and no more than that */
 #define BLOCK_TIME  (5 * UINT64_C(1000))
 #define BLOCK_ITEMS 256u
-#define RESULT_ROOM (POOL__RECORD_SIZE + 4096u) /* what staging has at least for an item's result */
 
 /* Its pages are there only when something was read into them; those of the heap are not disturbed. */
 static _Alignas(64) unsigned char small_input[INPUT_ROOM];
@@ -186,7 +185,7 @@ static void flush_if_due(struct block *block, bool hurry)
 /* Room for a result, whatever it may be, that is not to go on the heap. */
 static void make_room_for_result(struct block *block)
 {
-    if (pool__stream_room.to - pool__stream_room.from < (ptrdiff_t)RESULT_ROOM)
+    if (pool__stream_room.to - pool__stream_room.from < (ptrdiff_t)POOL__RESULT_ROOM)
         flush(block);
 }
 
@@ -219,11 +218,12 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
 {
     struct pool__task *task = &self.task;
 
-    block->broken =
-        how != POOL__HOW_OK || task->heap != NULL || (!task->in_place && task->result_size > POOL__ROW_EACH);
-    if (block->timed || block->broken)
+    bool broken = how != POOL__HOW_OK || task->heap != NULL || (!task->in_place && task->result_size > POOL__ROW_EACH);
+
+    block->broken = broken; /* not read back here: a load that spans several flags would wait for this store */
+    if (broken || block->timed)
         block->end = pool__now();
-    if (frame->count == 1 || block->broken)
+    if (broken || frame->count == 1)
         send_outcome(frame, offset, how, code, block->start, block->end);
     else
         pool__stream_add(frame, offset, task->in_place ? NULL : task->staging, task->in_place ? 0 : task->result_size,
@@ -232,6 +232,14 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
         mark_done(frame, offset);
         flush(block);
     }
+}
+
+/* What a task has printed is written after it: the next one may crash. */
+static void after_call(void)
+{
+    leave_if_stray();
+    if (!pool__stdio_is_clean())
+        pool__stdio_flush();
 }
 
 static enum pool__how how_it_ended(int code)
@@ -255,8 +263,7 @@ static void run_item(const struct pool__frame *frame, struct block *block)
     block->claim.next = offset + 1;
     if (block->function != NULL) {
         code = block->function(&self.task.given);
-        leave_if_stray();
-        pool__stdio_flush();
+        after_call();
         how = how_it_ended(code);
     }
     end_item(frame, offset, block, how, code);
@@ -276,55 +283,69 @@ static bool somebody_waits(void)
     return atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
 }
 
-/* Does the next item's result follow, in its place in the arena, on others of a row? Then nothing is to be prepared. */
-static bool may_run_on(const struct pool__frame *frame, const struct block *block)
+/* Does the next item's result follow on others of a row? Then little is to be prepared. */
+static bool may_run_on(const struct pool__frame *frame, const struct block *block, struct pool__row_places *places)
 {
-    return self.task.place_size > 0 && !block->timed && !block->broken && frame->item_size != POOL__VARIES &&
-           block->function != NULL && pool__stream_follows_there(frame, block->claim.next);
+    return block->function != NULL && !block->timed && frame->item_size != POOL__VARIES && frame->count > 1 &&
+           pool__stream_places(frame, block->claim.next, block->claim.end - block->claim.next, places);
+}
+
+static void prepare_on(const struct pool__frame *frame, uint32_t offset)
+{
+    struct pool__task *task = &self.task;
+
+    task->given.size = (size_t)frame->item_size; /* all of it anew: the last one may have written there */
+    task->given.index = (size_t)(frame->first + offset);
+    task->given.state = self.state;
+    task->given.attempt = frame->attempt;
+    task->result_size = 0;
+    task->has_result = task->no_memory = task->in_place = false;
+    pool__words_forget();
 }
 
 /*
- * What is left of cheap items when all is prepared: a mark, the call, a look at what it has left. The row is open, and
- * its marks publish each result; it is counted when they have ended. True: somebody waits.
+ * What is left of cheap items when a row is open: a mark, the call, a look at what it has left, and that in its place.
+ * The marks publish each result; they are counted when they have ended. True: somebody waits.
  */
-static bool run_on(const struct pool__frame *frame, const unsigned char *body, struct block *block)
+static bool run_on(const struct pool__frame *frame, const unsigned char *body, struct block *block,
+                   const struct pool__row_places *places)
 {
     struct pool__task *task = &self.task;
-    uint32_t first = block->claim.next, offset;
+    size_t place_size = task->place_size;
+    uint32_t first = block->claim.next, offset, end = first + places->most;
     const unsigned char *arg = body + (size_t)first * (size_t)frame->item_size;
-    bool hurry = false;
-    int code;
+    bool hurry = false, well = true;
+    int code = 0;
 
-    task->place = results_there(first);
-    for (offset = first; offset < block->claim.end && !hurry; offset++) {
-        task->given.arg = arg; /* all of it anew: the last one may have written there */
-        task->given.size = (size_t)frame->item_size;
-        task->given.index = (size_t)(frame->first + offset);
-        task->given.state = self.state;
-        task->given.attempt = frame->attempt;
-        task->result_size = 0;
-        task->has_result = task->no_memory = task->in_place = false;
-        pool__words_forget();
-        pool__board_mark_run(self.board, frame->batch, offset);
-        if (!pool__board_may_start(self.board, &block->claim)) {
+    prepare_task(frame, first); /* the room behind the places */
+    if (places->first != NULL) {
+        task->place = places->first;
+        task->place_size = places->each;
+    }
+    for (offset = first; offset < end && well && !hurry; offset++) {
+        prepare_on(frame, offset);
+        task->given.arg = arg;
+        pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
+        if (block->watched && !pool__board_may_start(self.board, &block->claim)) {
             mark_done(frame, offset - 1); /* others of the row were before it */
             block->broken = true;
             break;
         }
         block->claim.next = offset + 1;
         code = block->function(&task->given);
-        leave_if_stray();
-        pool__stdio_flush();
-        if (code != 0 || task->no_memory || !task->in_place || task->heap != NULL) {
-            pool__stream_add_there(offset - first);
-            end_item(frame, offset, block, how_it_ended(code), code);
-            return hurry;
-        }
+        after_call();
+        well = code == 0 && !task->no_memory && task->in_place;
         arg += frame->item_size;
         task->place += task->place_size;
         hurry = somebody_waits();
     }
-    pool__stream_add_there(offset - first);
+    task->place_size = place_size;
+    task->place = NULL;
+    if (task->in_place)
+        forget_heap_result(); /* it was larger, for a moment */
+    pool__stream_stand(places, offset - first - !well);
+    if (!well)
+        end_item(frame, offset - 1, block, how_it_ended(code), code);
     return hurry;
 }
 
@@ -342,11 +363,12 @@ static void run_block(const struct pool__frame *frame, const unsigned char *body
                       struct block *block)
 {
     uint32_t first = block->claim.next;
+    struct pool__row_places places;
     bool hurry = false;
 
     while (block->claim.next < block->claim.end && !block->broken && !hurry) {
-        if (may_run_on(frame, block)) {
-            hurry = run_on(frame, body, block);
+        if (may_run_on(frame, block, &places)) {
+            hurry = run_on(frame, body, block, &places);
             continue;
         }
         find_item(frame, body, cursor, block->claim.next);

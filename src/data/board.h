@@ -184,13 +184,6 @@ void pool__board_give_back(struct pool__board *board, struct pool__claim *claim)
 void pool__board_row_opened(struct pool__board *board, const struct pool__record *row);
 void pool__board_row_closed(struct pool__board *board);
 void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
-
-/* The same for POOL__MARK_RUN, where a call would cost more than the store. */
-static inline void pool__board_mark_run(struct pool__board *board, uint32_t batch, uint32_t offset)
-{
-    atomic_store_explicit(&board->running, (uint64_t)batch << 32 | (uint64_t)offset << 8 | POOL__MARK_RUN,
-                          memory_order_release);
-}
 bool pool__board_cancel_asked(const struct pool__board *board);
 
 /*

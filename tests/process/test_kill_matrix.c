@@ -68,7 +68,7 @@ static struct plan {
 /* ---- the places */
 
 /* Of this worker: is the victim its own, how many bytes has it written since, and what was planned for it. */
-static bool     has_victim, in_row;
+static bool     has_victim, in_row, in_function;
 static uint64_t written;
 static enum how planned;
 
@@ -138,6 +138,9 @@ void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t
     bool victim = has_victim && offset == plan->victim, done = victim && mark == POOL__MARK_DONE;
     bool by_run = has_victim && in_row && offset == plan->victim + 1 && mark == POOL__MARK_RUN;
 
+    if (by_run || (done && in_row))
+        pass(AFTER_RECORD); /* a row's result, put straight to its place, lies there since the function wrote it */
+    in_function = victim && mark == POOL__MARK_RUN;
     if (done || by_run)
         pass(BEFORE_DONE);
     __real_pool__board_mark(board, batch, offset, mark);
@@ -149,6 +152,19 @@ void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t
     }
     if (done || by_run)
         in_row = false;
+}
+
+/* The worker's first question when a function has returned. */
+bool __real_pool__is_stray_child(void);
+bool __wrap_pool__is_stray_child(void);
+bool __wrap_pool__is_stray_child(void)
+{
+    if (in_function) {
+        pass(BEFORE_RECORD);
+        in_row = in_row || (plan != NULL && plan->rows);
+    }
+    in_function = false;
+    return __real_pool__is_stray_child();
 }
 
 void __real_pool__stream_add(const struct pool__frame *frame, uint32_t offset, const void *payload, size_t each, uint64_t start,
