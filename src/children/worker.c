@@ -153,6 +153,7 @@ struct block {
     pool_function *function; /* NULL: not in this process */
     bool watched;            /* the host may take it back: the word is looked at before each item */
     bool timed;              /* one item, or the program is told of each */
+    bool cut;                /* not all that were claimed have been run */
     bool broken;             /* the last one did not end well, or left a large result; or the claim is lost */
 };
 
@@ -380,6 +381,7 @@ static void run_block(const struct pool__frame *frame, const unsigned char *body
         block->end = pool__now();
         pool__stream_took(block->end - block->start);
     }
+    block->cut = block->claim.next - first < block->count;
     if (block->claim.next > first)
         mark_done(frame, block->claim.next - 1);
     pool__board_give_back(self.board, &block->claim);
@@ -388,12 +390,12 @@ static void run_block(const struct pool__frame *frame, const unsigned char *body
     flush_if_due(block, hurry);
 }
 
-/* Twice as many as the last time while they are short, one by one as soon as they are not. */
+/* Twice as many as the last time while they are short, one by one as soon as they are not, or the host wants them back. */
 static uint32_t next_block(const struct block *block)
 {
     uint64_t took = block->end - block->began;
 
-    if (block->broken || took > BLOCK_TIME)
+    if (block->broken || block->cut || took > BLOCK_TIME)
         return 1;
     return took < BLOCK_TIME / 2 && block->count < BLOCK_ITEMS ? block->count * 2 : block->count;
 }

@@ -246,12 +246,19 @@ bool pool__board_claim_lost(struct pool__board *board, struct pool__claim *claim
     uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     struct range range = range_of(word);
 
-    if (range.tag == (uint16_t)claim->batch && range.next > claim->next) {
-        claim->word = word;
-        claim->end = range.next < claim->end ? range.next : claim->end;
-        return false;
+    while (range.tag == (uint16_t)claim->batch && range.end > claim->next) {
+        if (range.next > claim->next) {
+            claim->word = word;
+            claim->end = range.next < claim->end ? range.next : claim->end;
+            return false;
+        }
+        range.next = claim->next + 1;
+        if (atomic_compare_exchange_weak_explicit(entry, &word, range_word(range), memory_order_acq_rel,
+                                                  memory_order_acquire))
+            word = range_word(range);
+        range = range_of(word);
     }
-    correct_next(entry, word, claim);
+    claim->end = claim->next;
     return true;
 }
 

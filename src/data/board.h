@@ -156,10 +156,12 @@ bool pool__board_crash(const struct pool__board *board, struct pool__crash *copy
 
 /*
  * Several items may be claimed together (rule 7). The worker looks at the range word after each mark and before the call:
- * where the host has lowered `next` meanwhile, it gives up its claim. The host lowers `next` to behind the mark, has all
- * processors that run workers pass a barrier (base/barrier.h), and reads the mark again: then either the host has seen the
- * mark of an item, or its worker sees the lowered word before it starts it. So a claim costs one compare-and-swap for
- * many items, and yet all that is not started can be taken back at any time.
+ * where the host has lowered `next` meanwhile, it claims the marked item alone, if it is still there, and gives up the
+ * others. The host lowers `next` to behind the mark, has all processors that run workers pass a barrier (base/barrier.h),
+ * reads the mark again, and raises `next` to behind it, if it is still where it was put: then either the host has seen
+ * the mark of an item, or its worker sees the lowered word before it starts it. So a claim costs one compare-and-swap for
+ * many items, and yet all that is not started can be taken back at any time. (Both may be: then one of the two raises the
+ * word past the item, and the other sees that. A worker that gave the item up would have it passed over.)
  */
 struct pool__claim {
     uint32_t batch, next, end; /* claimed and not started: [next, end) */
@@ -169,7 +171,7 @@ struct pool__claim {
 /* Claims up to `most` items behind the last claim, which is zero before the first; false: the batch is left. */
 bool pool__board_claim(struct pool__board *board, uint32_t batch, uint32_t most, struct pool__claim *claim);
 
-/* The item claim->next is marked: may it be started? False: not any more; it and those behind it are not claimed. */
+/* The item claim->next is marked: may it be started? False: not any more, the host has taken it and those behind it. */
 bool pool__board_claim_lost(struct pool__board *board, struct pool__claim *claim);
 
 static inline bool pool__board_may_start(struct pool__board *board, struct pool__claim *claim)

@@ -225,9 +225,12 @@ static inline void sim_mark(struct sim_worker *worker, uint64_t now)
 
 static inline void sim_check(struct sim_worker *worker)
 {
+    uint32_t claimed = worker->claim.end;
+
     if (!worker->liar)
         worker->frame.items[worker->offset].marked--;
     if (pool__board_may_start(worker->board, &worker->claim)) {
+        worker->lost = worker->lost || worker->claim.end < claimed;
         sim_start(worker);
         return;
     }

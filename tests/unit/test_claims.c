@@ -140,16 +140,32 @@ static void a_lowered_claim_is_shorter(void **state)
     assert_claim(4, ITEMS);
 }
 
-/* The marked one is not its own any more: the word says so, and those that it has started are claimed. */
-static void a_claim_that_is_lost_is_given_up(void **state)
+/* The marked one is still there: it is claimed again, alone. */
+static void a_lowered_item_is_claimed_alone(void **state)
 {
     (void)state;
     claim_up_to(6);
     start(2);
     assert_true(pool__board_move_claim(board(), BATCH, ITEMS, 6, 2));
+    assert_true(start_next());
+    assert_claim(3, 3);
+    assert_word(3, ITEMS);
+}
+
+/* The marked one is not its own any more: the word says so. */
+static void a_claim_that_is_lost_is_given_up(void **state)
+{
+    uint32_t after = ITEMS;
+    bool sane;
+
+    (void)state;
+    claim_up_to(6);
+    start(2);
+    assert_true(pool__board_move_claim(board(), BATCH, ITEMS, 6, 2));
+    assert_int_equal(pool__board_take_back(board(), BATCH, &after, 0, &sane), ITEMS - 2);
     assert_false(start_next());
     assert_claim(2, 2);
-    assert_word(2, ITEMS);
+    assert_word(2, 2);
 }
 
 /* The host has not seen the last marks: it has lowered the claim too far, and the worker puts it right. */
@@ -159,9 +175,9 @@ static void what_has_started_stays_claimed(void **state)
     claim_up_to(6);
     start(4);
     assert_true(pool__board_move_claim(board(), BATCH, ITEMS, 6, 1));
-    assert_false(start_next());
-    assert_claim(4, 4);
-    assert_word(4, ITEMS);
+    assert_true(start_next());
+    assert_claim(5, 5);
+    assert_word(5, ITEMS);
 }
 
 /* The same at the end of a claim, where no item is left to be refused: the next claim begins behind the last. */
@@ -350,10 +366,10 @@ static void claimed_ones_are_stolen(void **state)
     assert_int_equal(bench.barriers, 1);
     assert_stolen(6, 4);
     assert_word(2, 6);
-    assert_false(start_next());
+    start(1); /* alone */
     claim_up_to(64);
-    assert_claim(2, 6);
-    start(4);
+    assert_claim(3, 6);
+    start(3);
 }
 
 /* Enough lies unclaimed: nobody's processor is asked to pass a barrier. */
@@ -399,9 +415,9 @@ static void what_starts_meanwhile_is_not_taken(void **state)
     assert_stolen(6, 4);
     assert_word(4, 6); /* two of the four to be kept have started */
     bench.on_barrier = NULL;
-    assert_false(pool__board_may_start(board(), &claim)); /* that one it is to claim again */
+    start(1); /* claimed again */
     claim_up_to(64);
-    assert_claim(4, 6);
+    assert_claim(5, 6);
 }
 
 static void it_goes_on_nearly_to_the_end(struct bench *its)
@@ -422,12 +438,14 @@ static void more_starts_meanwhile_than_was_to_be_kept(void **state)
     assert_word(9, 9);
 }
 
-/* It has corrected the word and claims again, before the host looks again: the host sees its new claim. */
+/* It has corrected the word or claims again, before the host looks again: the host sees its new claim. */
 static void it_claims_again(struct bench *its)
 {
     (void)its;
-    if (!start_next())
+    if (claim.next == claim.end)
         claim_up_to(1);
+    else
+        start(1);
 }
 
 static void a_claim_made_meanwhile_is_lowered_too(void **state)
@@ -531,6 +549,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_claim_holds_while_nothing_changes, begin, end),
         cmocka_unit_test_setup_teardown(a_lowered_end_takes_nothing_claimed, begin, end),
         cmocka_unit_test_setup_teardown(a_lowered_claim_is_shorter, begin, end),
+        cmocka_unit_test_setup_teardown(a_lowered_item_is_claimed_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_claim_that_is_lost_is_given_up, begin, end),
         cmocka_unit_test_setup_teardown(what_has_started_stays_claimed, begin, end),
         cmocka_unit_test_setup_teardown(what_has_started_is_not_claimed_again, begin, end),
