@@ -95,6 +95,7 @@ static void resolve(struct pool__scheduler *scheduler, struct pool__seat *seat, 
 static void progressed(struct pool__scheduler *scheduler, struct pool__seat *seat)
 {
     seat->started_any = true;
+    seat->reached = seat->head;
     scheduler->bad_starts = scheduler->pipe_deaths = 0;
     scheduler->next_spawn = 0;
 }

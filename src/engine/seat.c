@@ -33,7 +33,7 @@ void pool__seat_begin(struct pool__seat *seat, unsigned tasks_per_worker, uint64
 {
     memset(seat->flight, 0, sizeof seat->flight);
     seat->reason = POOL__KILL_NONE;
-    seat->sent = seat->left = 0;
+    seat->sent = seat->left = seat->reached = 0;
     seat->head = 1;
     seat->owed = 0;
     seat->budget = tasks_per_worker != 0 ? tasks_per_worker : UINT64_MAX;
@@ -145,34 +145,6 @@ bool pool__seat_is_running(const struct pool__seat *seat)
     return pool__seat_running(seat, &place) != NULL;
 }
 
-/*
- * Can a worker that is at this batch have left this mark: of an item of the batch, no earlier than the last that has an
- * outcome; of the end of an earlier batch; or none at all, where it has run nothing?
- */
-static bool is_mark_of(struct pool__place place, uint32_t batch, const struct pool__run *run)
-{
-    if (place.mark == POOL__MARK_ALL)
-        return false;
-    if (place.mark == POOL__MARK_NONE)
-        return place.batch == 0 && place.offset == 0 && run->done == 0;
-    if (place.batch == batch)
-        return place.offset + 1 >= run->done;
-    return place.mark == POOL__MARK_DONE && place.batch > 0 && place.batch < batch && run->done == 0;
-}
-
-uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch)
-{
-    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
-    struct pool__place place = pool__board_running(seat->board);
-    uint32_t marked = place.mark != POOL__MARK_NONE && place.batch == batch ? place.offset + 1 : 0;
-
-    if (is_in_flight(seat, place) && (int32_t)(place.batch - batch) > 0)
-        return run->count; /* it has gone on to a later one */
-    if (seat->reason == POOL__KILL_NONSENSE || !is_mark_of(place, batch, run))
-        return run->count; /* a mark that proves nothing: all that is claimed may have been started */
-    return marked > run->done ? marked : run->done;
-}
-
 bool pool__seat_is_sane(const struct pool__seat *seat)
 {
     struct pool__place place = pool__board_running(seat->board);
@@ -226,6 +198,41 @@ static bool has_gone_on(const struct pool__seat *seat, uint32_t batch)
 }
 
 /*
+ * Can a worker that is at this batch have left this mark: of an item of the batch, no earlier than the last that has an
+ * outcome; of the end of an earlier batch, no earlier than the last that has brought a result; or none at all, where it
+ * has run nothing?
+ */
+static bool is_mark_of(const struct pool__seat *seat, struct pool__place place, uint32_t batch)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+
+    if (place.mark == POOL__MARK_ALL)
+        return false;
+    if (place.mark == POOL__MARK_NONE)
+        return place.batch == 0 && place.offset == 0 && seat->reached == 0;
+    if (place.batch == batch)
+        return place.offset + 1 >= run->done;
+    return place.mark == POOL__MARK_DONE && place.batch > 0 && place.batch < batch && place.batch >= seat->reached &&
+           run->done == 0;
+}
+
+/* Does the mark say what of the batch has been started? */
+static bool is_believed(const struct pool__seat *seat, struct pool__place place, uint32_t batch)
+{
+    return seat->reason != POOL__KILL_NONSENSE && is_mark_of(seat, place, batch) && !has_gone_on(seat, batch);
+}
+
+uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch, uint32_t claimed)
+{
+    const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
+    struct pool__place place = pool__board_running(seat->board);
+    uint32_t marked = place.mark != POOL__MARK_NONE && place.batch == batch ? place.offset + 1 : 0;
+    uint32_t started = marked > run->done ? marked : run->done;
+
+    return started < claimed && !is_believed(seat, place, batch) ? claimed : started;
+}
+
+/*
  * Rule 2 and rule 12. The marked item is to blame. What lies before it in order must have been finished, and its
  * result is nowhere: not to be run again. The mark alone says what of the claimed has not begun: where it says nothing
  * that can be, or the worker talked nonsense, all of it may have run; where the worker has gone on to a later batch, all
@@ -236,7 +243,7 @@ struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t ba
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     struct pool__place place = pool__board_running(seat->board);
     struct pool__verdict verdict = {0, false};
-    bool in_flight = is_in_flight(seat, place), trusted;
+    bool in_flight = is_in_flight(seat, place);
     uint32_t claimed, unresolved = run->count - run->done;
 
     if (!pool__board_claimed(seat->board, batch, run->count, &claimed) || claimed < run->done) {
@@ -251,8 +258,7 @@ struct pool__verdict pool__seat_judge(const struct pool__seat *seat, uint32_t ba
     } else if (in_flight && place.batch > batch) {
         verdict.lost = unresolved;
     }
-    trusted = seat->reason != POOL__KILL_NONSENSE && is_mark_of(place, batch, run) && !has_gone_on(seat, batch);
-    if (!trusted && claimed - run->done > verdict.lost) {
+    if (claimed - run->done > verdict.lost && !is_believed(seat, place, batch)) {
         verdict.lost = claimed - run->done;
         verdict.running = false; /* the last of them is not the marked one */
     }

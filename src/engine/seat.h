@@ -52,6 +52,7 @@ struct pool__seat {
     bool hung_up;                           /* the result pipe is at its end: it is dead, or has closed it */
     bool was_ready;
     bool started_any; /* an item of this life has an outcome, or was running when it ended */
+    uint32_t reached; /* the last batch of which a result has come, 0: none yet; its mark cannot lie before that */
     uint64_t since;   /* when the state was entered */
     /* when it last gave a sign of life, or was sent something while it owed no more than one item */
     uint64_t heard;
@@ -109,8 +110,11 @@ bool pool__seat_is_sane(const struct pool__seat *seat);
  */
 bool pool__seat_may_send_more(const struct pool__seat *seat, uint64_t received);
 
-/* How many items of a batch, from its first on, have been started, by the mark and the table; all, where the mark proves nothing. */
-uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch);
+/*
+ * How many items of a batch, of which the worker has claimed `claimed`, it has started or may have: by mark and table,
+ * where all its words fit together; all that it has claimed where they do not, or where it has gone on.
+ */
+uint32_t pool__seat_started(const struct pool__seat *seat, uint32_t batch, uint32_t claimed);
 
 /* Is it in a task function, owed or not? */
 bool pool__seat_is_marked(const struct pool__seat *seat);

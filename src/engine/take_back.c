@@ -18,8 +18,10 @@ uint32_t pool__take_back_unstarted(const struct pool__scheduler *scheduler, cons
 
     if (run == NULL || !pool__board_claimed(seat->board, batch, run->count, &claimed))
         return 0;
-    started = pool__seat_started(seat, batch);
-    return run->count - (pool__scheduler_claims_blocks(scheduler, run->job) && started < claimed ? started : claimed);
+    if (!pool__scheduler_claims_blocks(scheduler, run->job))
+        return run->count - claimed;
+    started = pool__seat_started(seat, batch, claimed);
+    return run->count - (started < claimed ? started : claimed);
 }
 
 static uint64_t unstarted_at(const struct pool__scheduler *scheduler, const struct pool__seat *seat)
@@ -55,8 +57,8 @@ static struct pool__seat *richest(struct pool__scheduler *scheduler, uint64_t no
         uint64_t count;
 
         unseen -= seat->owed < unseen ? seat->owed : unseen;
-        if (seat->owed > 0 && seat->owed >= *riches && may_be_robbed(seat, now) && (count = unstarted_at(scheduler, seat)) > 0 &&
-            (count > *riches || (count == *riches && seat < found))) {
+        if (seat->owed > 0 && seat->owed >= *riches && may_be_robbed(seat, now) &&
+            (count = unstarted_at(scheduler, seat)) > 0 && (count > *riches || (count == *riches && seat < found))) {
             *riches = count;
             found = seat;
         }
@@ -71,25 +73,29 @@ static void distrust(struct pool__scheduler *scheduler, struct pool__seat *seat)
     pool__staffing_condemn(scheduler, seat, POOL__KILL_NONSENSE, seat->heard);
 }
 
-/*
- * What is claimed and not started is unclaimed again, where more is to be taken than what is unclaimed anyway. Between
- * the first change of the word and the second the worker may have started some more: it corrects the word itself, or
- * the second change does (struct pool__claim). How many unclaimed items are to be kept, so that `keep` unstarted ones are.
- */
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
 }
 
+/*
+ * What is claimed and not started is unclaimed again, where more is to be taken than what is unclaimed anyway. Between
+ * the first change of the word and the second the worker may have started some more: it corrects the word itself, or
+ * the second change does (struct pool__claim); all of them, where its words do not fit together any more. How many
+ * unclaimed items are to be kept, so that `keep` unstarted ones are.
+ */
 static uint32_t lower_claim(struct pool__scheduler *scheduler, struct pool__seat *seat, uint32_t batch, uint32_t keep)
 {
     const struct pool__run *run = seat->flight[batch % POOL__FLIGHT];
     unsigned tries;
 
     for (tries = 0; tries < LOWERINGS; tries++) {
-        uint32_t claimed, started = pool__seat_started(seat, batch), now_started;
+        uint32_t claimed, started, now_started;
 
-        if (!pool__board_claimed(seat->board, batch, run->count, &claimed) || started >= claimed)
+        if (!pool__board_claimed(seat->board, batch, run->count, &claimed))
+            return keep;
+        started = pool__seat_started(seat, batch, claimed);
+        if (started >= claimed)
             return keep;
         if (claimed - started <= keep)
             return keep - (claimed - started);
@@ -99,8 +105,8 @@ static uint32_t lower_claim(struct pool__scheduler *scheduler, struct pool__seat
             pool__board_move_claim(seat->board, batch, run->count, started, claimed);
             return 0;
         }
-        now_started = pool__seat_started(seat, batch);
-        if (now_started > started && now_started <= run->count) {
+        now_started = smaller(pool__seat_started(seat, batch, claimed), claimed);
+        if (now_started > started) {
             pool__board_move_claim(seat->board, batch, run->count, started, now_started);
             keep -= smaller(keep, now_started - started); /* they were to be kept among others */
         }

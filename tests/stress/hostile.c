@@ -62,7 +62,8 @@ static size_t check_honest(const long *squares, const enum pool_status *statuses
 
     for (long i = 0; i < ITEMS; i++) {
         assert_in_range(atomic_load(&ground->started[i]), 0, 1);
-        assert_true(statuses[i] == POOL_OK || statuses[i] == POOL_CRASHED || statuses[i] == POOL_EXITED);
+        if (statuses[i] != POOL_OK && statuses[i] != POOL_CRASHED && statuses[i] != POOL_EXITED)
+            fail_msg("honest item %ld, started %d times, ended %s", i, atomic_load(&ground->started[i]), pool_status_name(statuses[i]));
         crashed += statuses[i] != POOL_OK;
         if (statuses[i] == POOL_OK) {
             assert_int_equal(squares[i], i * i);

@@ -1,6 +1,6 @@
 /*
- * Items claimed together (rule 7): the worker's claim and the host's taking it back, step by step in every order that
- * counts.
+ * Where test_claims leaves off: host and worker at the same claim at the same moment, step by step in every order that
+ * counts; and marks that do not fit the worker's other words, by which nothing is stolen.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "data/board.h"
+#include "bench.h"
 
 /* ------------------------------------------------------------------ the range word */
 
@@ -122,6 +122,132 @@ static void a_late_host_is_corrected(void **state)
     assert_int_equal(claim.end, 6);
 }
 
+/* ------------------------------------------------------------------ stealing */
+
+static struct bench bench;
+static struct bench_job job;
+
+/* Seat 0 has two batches of eight, of which it has claimed so many; seat 1 has just begun. */
+static void begin_with_one_rich(uint32_t first, uint32_t second)
+{
+    struct pool__claim claims = {0};
+
+    bench_begin(&bench, 2, 2);
+    bench.scheduler.blocks = true;
+    bench_ready(&bench, 0);
+    bench_submit(&bench, &job, 16, 8, false);
+    job.job.item_ns = 100;
+    bench_dispatch(&bench);
+    bench_dispatch(&bench);
+    assert_int_equal(bench.send_count, 2);
+    if (first > 0)
+        assert_true(pool__board_claim(&bench.boards[0], 1, first, &claims));
+    if (second > 0)
+        assert_true(pool__board_claim(&bench.boards[0], 2, second, &claims));
+    bench_ready(&bench, 1);
+}
+
+static void mark(uint32_t batch, uint32_t offset, enum pool__mark as)
+{
+    pool__board_mark(&bench.boards[0], batch, offset, as);
+}
+
+static uint32_t count_at(uint32_t batch)
+{
+    const struct pool__run *run = bench_seat(&bench, 0)->flight[batch % POOL__FLIGHT];
+
+    return run == NULL ? 0 : run->count;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    bench_end(&bench);
+    return 0;
+}
+
+static void claimed_items_are_stolen(void **state)
+{
+    (void)state;
+    begin_with_one_rich(8, 8);
+    mark(2, 1, POOL__MARK_RUN);
+    bench_dispatch(&bench);
+    assert_int_equal(bench.barriers, 1);
+    assert_int_equal(count_at(1), 8);
+    assert_int_equal(count_at(2), 5);
+    assert_int_equal(bench.sends[2].seat, 1);
+    assert_int_equal(bench.sends[2].first, 13);
+    assert_int_equal(bench.sends[2].count, 3);
+}
+
+/* It has claimed of batch 2, so it has left batch 1, whose results are on their way: the mark lies. */
+static void a_mark_that_goes_back_gives_nothing(void **state)
+{
+    (void)state;
+    begin_with_one_rich(8, 8);
+    mark(1, 0, POOL__MARK_RUN);
+    bench_dispatch(&bench);
+    assert_int_equal(count_at(1), 8);
+    pool__scheduler_empty_seat(&bench.scheduler, bench_seat(&bench, 0));
+    assert_int_equal(count_at(1), 8);
+}
+
+static void go_on(struct bench *host)
+{
+    (void)host;
+    mark(2, 4, POOL__MARK_RUN);
+}
+
+static void what_was_started_meanwhile_stays(void **state)
+{
+    (void)state;
+    begin_with_one_rich(8, 8);
+    mark(2, 1, POOL__MARK_RUN);
+    bench.on_barrier = go_on;
+    pool__scheduler_empty_seat(&bench.scheduler, bench_seat(&bench, 0));
+    assert_int_equal(count_at(2), 5);
+}
+
+static void talk_nonsense(struct bench *host)
+{
+    (void)host;
+    mark(9, 4, POOL__MARK_RUN);
+}
+
+static void a_mark_that_cannot_be_any_more_gives_nothing(void **state)
+{
+    (void)state;
+    begin_with_one_rich(8, 6);
+    mark(2, 1, POOL__MARK_RUN);
+    bench.on_barrier = talk_nonsense;
+    pool__scheduler_empty_seat(&bench.scheduler, bench_seat(&bench, 0));
+    assert_int_equal(count_at(2), 6);
+}
+
+/* Of one that talked nonsense, nothing that it has claimed is given to another. */
+static void a_condemned_liar_keeps_its_claim(void **state)
+{
+    struct pool__seat *seat;
+
+    (void)state;
+    begin_with_one_rich(8, 6);
+    seat = bench_seat(&bench, 0);
+    mark(2, 1, POOL__MARK_RUN);
+    pool__staffing_condemn(&bench.scheduler, seat, POOL__KILL_NONSENSE, bench.now);
+    pool__scheduler_empty_seat(&bench.scheduler, seat);
+    assert_int_equal(count_at(2), 6);
+}
+
+/* A cancel ends what is not started at once, and no more than that. */
+static void a_cancel_keeps_what_may_run(void **state)
+{
+    (void)state;
+    begin_with_one_rich(8, 8);
+    mark(1, 0, POOL__MARK_RUN);
+    pool__scheduler_withdraw(&bench.scheduler, &job.job, POOL_CANCELLED, false);
+    assert_int_equal(count_at(1), 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +256,12 @@ int main(void)
         cmocka_unit_test(what_the_host_has_seen_is_started),
         cmocka_unit_test(no_item_is_passed_over),
         cmocka_unit_test(a_late_host_is_corrected),
+        cmocka_unit_test_teardown(claimed_items_are_stolen, end),
+        cmocka_unit_test_teardown(a_mark_that_goes_back_gives_nothing, end),
+        cmocka_unit_test_teardown(what_was_started_meanwhile_stays, end),
+        cmocka_unit_test_teardown(a_mark_that_cannot_be_any_more_gives_nothing, end),
+        cmocka_unit_test_teardown(a_condemned_liar_keeps_its_claim, end),
+        cmocka_unit_test_teardown(a_cancel_keeps_what_may_run, end),
     };
 
     return cmocka_run_group_tests_name("claim_moments", tests, NULL, NULL);

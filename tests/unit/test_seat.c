@@ -261,6 +261,7 @@ static void a_batch_that_was_gone_past_is_not_run_again(void **state)
 static void a_mark_that_cannot_be_proves_nothing(void **state)
 {
     static const struct pool__place marks[] = {
+        {0, 0, POOL__MARK_NONE}, /* as at first: but it has brought a result */
         {0, 0, POOL__MARK_DONE}, {0, 0, POOL__MARK_RUN},  {0, 1, POOL__MARK_NONE}, {2, 0, POOL__MARK_NONE},
         {1, 0, POOL__MARK_RUN},  {9, 0, POOL__MARK_RUN},  {9, 0, POOL__MARK_DONE}, {9, 0, POOL__MARK_NONE},
         {1, 0, POOL__MARK_ALL},  {0, 0, POOL__MARK_ALL},
@@ -271,6 +272,7 @@ static void a_mark_that_cannot_be_proves_nothing(void **state)
     add(0, 0, 1);
     claim(1, 1);
     runs[0].done = 1;
+    seat.reached = 1;
     pool__seat_release(&seat, 1);
     seat.left = 1;
     add(1, 1, 3);
@@ -283,6 +285,7 @@ static void a_mark_that_cannot_be_proves_nothing(void **state)
     assert_verdict(2, 0, false);
     claim(2, 2);
     runs[1].done = 2; /* the mark is never behind the outcomes */
+    seat.reached = 2;
     assert_verdict(2, 1, false);
     pool__board_mark(&board, 2, 0, POOL__MARK_DONE);
     assert_verdict(2, 1, false);
@@ -290,6 +293,52 @@ static void a_mark_that_cannot_be_proves_nothing(void **state)
     assert_verdict(2, 1, false);
     pool__board_mark(&board, 2, 1, POOL__MARK_RUN); /* the very last one that has an outcome: this much it may */
     assert_verdict(2, 0, false);
+}
+
+/* It is at batch 3, and has brought results of batch 2: the end of batch 1 is not where it was last. */
+static void a_mark_does_not_go_back(void **state)
+{
+    (void)state;
+    add(0, 0, 1);
+    add(1, 1, 1);
+    add(2, 2, 3);
+    claim(1, 1);
+    claim(2, 1);
+    claim(3, 2);
+    runs[0].done = runs[1].done = 1;
+    pool__seat_release(&seat, 1);
+    pool__seat_release(&seat, 2);
+    seat.reached = 2;
+    pool__board_mark(&board, 2, 0, POOL__MARK_DONE);
+    assert_verdict(3, 0, false);
+    pool__board_mark(&board, 1, 0, POOL__MARK_DONE);
+    assert_verdict(3, 2, false);
+}
+
+/* By the mark, where the words fit together; else, and where the worker has gone on, all that was claimed. */
+static void what_has_been_started(void **state)
+{
+    (void)state;
+    add(0, 0, 5);
+    add(1, 5, 1);
+    claim(1, 5);
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 0); /* claimed, and not marked yet */
+    pool__board_mark(&board, 1, 2, POOL__MARK_RUN);
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 3);
+    assert_int_equal(pool__seat_started(&seat, 1, 2), 3); /* it has claimed more meanwhile */
+    runs[0].done = 4;
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 5); /* results of what is not marked */
+    runs[0].done = 1;
+    pool__board_mark(&board, 1, 2, POOL__MARK_ALL);
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 5);
+    pool__board_mark(&board, 1, 2, POOL__MARK_DONE);
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 3);
+    claim(2, 1); /* so it has left batch 1, whatever the mark says */
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 5);
+    pool__board_mark(&board, 2, 0, POOL__MARK_RUN);
+    assert_int_equal(pool__seat_started(&seat, 1, 5), 5);
+    seat.reason = POOL__KILL_NONSENSE;
+    assert_int_equal(pool__seat_started(&seat, 2, 1), 1);
 }
 
 static void the_marked_item_is_to_blame(void **state)
@@ -415,6 +464,8 @@ int main(void)
         cmocka_unit_test_setup(what_never_started_is_not_lost, begin),
         cmocka_unit_test_setup(a_batch_that_was_gone_past_is_not_run_again, begin),
         cmocka_unit_test_setup(a_mark_that_cannot_be_proves_nothing, begin),
+        cmocka_unit_test_setup(a_mark_does_not_go_back, begin),
+        cmocka_unit_test_setup(what_has_been_started, begin),
         cmocka_unit_test_setup(the_marked_item_is_to_blame, begin),
         cmocka_unit_test_setup(a_marked_item_with_a_result_is_not, begin),
         cmocka_unit_test_setup(items_before_the_marked_one_are_lost_too, begin),
