@@ -25,20 +25,34 @@ static struct pool__task *task_of(struct pool_task *given)
     return (struct pool__task *)(void *)given;
 }
 
-/* Grows to the next power of two, so that a result that is appended to piece by piece is not copied each time. */
+/*
+ * Grows to the next power of two, so that a result that is appended to piece by piece is not copied each time. The
+ * first room is what an earlier result has left, where it is enough.
+ */
+static void *larger_heap(struct pool__task *task, size_t size, size_t *room)
+{
+    void *heap = task->heap == NULL ? pool__spare_take(&task->spare, size, room) : NULL;
+
+    if (heap != NULL)
+        return heap;
+    *room = 4096;
+    while (*room < size && *room <= SIZE_MAX / 4)
+        *room *= 2;
+    if (*room < size)
+        *room = size;
+    heap = realloc(task->heap, *room);
+    return heap != NULL ? heap : realloc(task->heap, *room = size);
+}
+
 static void *heap_space(struct pool__task *task, size_t size)
 {
-    size_t room = 4096;
+    size_t room;
     unsigned char *heap;
 
     if (task->heap != NULL && size <= task->heap_room)
         return task->heap;
-    while (room < size && room <= SIZE_MAX / 4)
-        room *= 2;
-    if (room < size)
-        room = size;
-    heap = realloc(task->heap, room);
-    if (heap == NULL && (heap = realloc(task->heap, room = size)) == NULL) {
+    heap = larger_heap(task, size, &room);
+    if (heap == NULL) {
         task->no_memory = true;
         return NULL;
     }

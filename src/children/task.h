@@ -8,6 +8,7 @@
 #ifndef POOL__TASK_H
 #define POOL__TASK_H
 
+#include "children/spare.h"
 #include "data/board.h"
 #include "procpool.h"
 
@@ -22,6 +23,7 @@ struct pool__task {
     size_t heap_room;
     unsigned char *place; /* in the arena, for a result of just place_size bytes; NULL: none */
     size_t place_size;
+    struct pool__spare spare; /* heap of earlier results, to be used again */
     size_t result_size;
     bool has_result, no_memory;
     bool in_place; /* the result is there */

@@ -16,6 +16,7 @@
 #include "children/crash_record.h"
 #include "children/result_stream.h"
 #include "children/shared_bytes.h"
+#include "children/spare.h"
 #include "children/task.h"
 #include "data/spin.h"
 #include "data/wire.h"
@@ -42,6 +43,7 @@ static struct worker {
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
     unsigned char *input; /* `small_input`, or of the heap where a frame is larger */
     size_t from, to, room;
+    struct pool__spare spare_input; /* of an earlier, large frame */
     uint64_t taken; /* bytes read so far */
     struct pool__spin spin;
     uint64_t started_items; /* marks so far: tasks_per_worker counts these */
@@ -107,9 +109,17 @@ static void prepare_task(const struct pool__frame *frame, uint32_t offset)
     pool__words_forget();
 }
 
+/* How much memory may be kept for the next: what is kept must not be what has the worker replaced. */
+static size_t most_to_keep(void)
+{
+    size_t limit = self.setup->worker_memory / 16;
+
+    return limit != 0 && limit < POOL__SPARE_MOST ? limit : POOL__SPARE_MOST;
+}
+
 static void forget_heap_result(void)
 {
-    free(self.task.heap);
+    pool__spare_give(&self.task.spare, self.task.heap, self.task.heap_room, most_to_keep());
     self.task.heap = NULL;
     self.task.heap_room = 0;
 }
@@ -439,7 +449,7 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
 static void forget_input(void)
 {
     if (self.input != small_input)
-        free(self.input);
+        pool__spare_give(&self.spare_input, self.input, self.room, most_to_keep());
     self.input = small_input;
     self.room = sizeof small_input;
 }
@@ -452,14 +462,15 @@ static void make_room(size_t need)
     if (self.room - self.from >= need)
         return;
     if (need > self.room) {
-        unsigned char *larger = malloc(need);
+        size_t room = need;
+        unsigned char *larger = pool__spare_take(&self.spare_input, need, &room);
 
-        if (larger == NULL)
+        if (larger == NULL && (larger = malloc(room)) == NULL)
             pool__worker_exit(ENOMEM);
         memcpy(larger, self.input + self.from, self.to - self.from);
         forget_input();
         self.input = larger;
-        self.room = need;
+        self.room = room;
     } else {
         memmove(self.input, self.input + self.from, self.to - self.from);
     }
@@ -467,13 +478,15 @@ static void make_room(size_t need)
     self.from = 0;
 }
 
-/* A frame of one huge item has left its buffer behind. */
+/* A frame of one huge item leaves its buffer to the next such frame. */
 static void shrink_input(void)
 {
     if (self.room > INPUT_ROOM && self.from == self.to) {
         forget_input();
         self.from = self.to = 0;
     }
+    pool__spare_turn(&self.spare_input);
+    pool__spare_turn(&self.task.spare);
 }
 
 /* Only the host's word is looked at, no system call is made; what it says about the pipe is true, or is no worry. */

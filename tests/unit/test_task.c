@@ -216,6 +216,22 @@ static void failures_have_a_code_and_words(void **state)
     assert_string_equal(pool__words(), "");
 }
 
+static void memory_of_an_earlier_result_is_used_again(void **state)
+{
+    struct pool__task task = fresh();
+    void *memory = malloc(8192);
+
+    (void)state;
+    pool__spare_give(&task.spare, memory, 8192, 8192);
+    assert_int_equal(pool_return(&task.given, "abc", 3), 0);
+    assert_ptr_equal(pool_return_space(&task.given, 5000), memory);
+    assert_int_equal(task.heap_room, 8192);
+    assert_memory_equal(memory, "abc", 3);
+    assert_ptr_equal(pool_return_space(&task.given, 8192), memory);
+    assert_null(task.spare.memory);
+    free(task.heap);
+}
+
 static void workers_know_their_seat(void **state)
 {
     (void)state;
@@ -237,6 +253,7 @@ int main(void)
         cmocka_unit_test(less_than_wished_will_do),
         cmocka_unit_test(a_buffer_that_failed_is_no_result),
         cmocka_unit_test(failures_have_a_code_and_words),
+        cmocka_unit_test(memory_of_an_earlier_result_is_used_again),
         cmocka_unit_test(workers_know_their_seat),
     };
 
