@@ -95,15 +95,18 @@ static void setup_free(struct pool__zygote_setup *setup)
     free(setup);
 }
 
-/* Boards and the zygote's own table, in one mapping. */
+/* Boards, the rings beside them, and the zygote's own table, in one mapping. */
 static bool map_shared(struct pool__zygote_setup *setup)
 {
-    setup->shared_size = setup->board_count * sizeof *setup->boards + pool__lives_size(setup->board_count);
+    size_t count = setup->board_count;
+
+    setup->shared_size = count * (sizeof *setup->boards + sizeof *setup->bulks) + pool__lives_size(count);
     setup->boards = pool__shared_pages_map(setup->shared_size);
     if (setup->boards == NULL)
         return false;
-    setup->lives = (struct pool__lives *)(void *)(setup->boards + setup->board_count);
-    pool__lives_begin(setup->lives, setup->board_count);
+    setup->bulks = (struct pool__bulk *)(void *)(setup->boards + count);
+    setup->lives = (struct pool__lives *)(void *)(setup->bulks + count);
+    pool__lives_begin(setup->lives, count);
     return true;
 }
 

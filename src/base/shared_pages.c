@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -87,6 +88,15 @@ void pool__shared_pages_give_back(void *memory, size_t size)
     (void)memory;
     (void)size;
 #endif
+}
+
+void pool__shared_pages_wipe(void *pages, size_t size)
+{
+#if defined(MADV_REMOVE) && !defined(POOL__PORTABLE)
+    if (madvise(pages, size, MADV_REMOVE) == 0)
+        return;
+#endif
+    memset(pages, 0, size);
 }
 
 size_t pool__page_size(void)

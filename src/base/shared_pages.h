@@ -22,6 +22,9 @@ void pool__shared_pages_keep_from_children(void *pages, size_t size);
  */
 void pool__shared_pages_give_back(void *memory, size_t size);
 
+/* Zeroes whole pages, and gives them back until they are touched again where the system can do that. */
+void pool__shared_pages_wipe(void *pages, size_t size);
+
 size_t pool__page_size(void);
 
 #endif

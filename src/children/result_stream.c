@@ -17,6 +17,8 @@ static struct stream {
     bool tasks_unchecked; /* an item has run since it was last looked at */
     /* staging holds [base, staged), of which [written, staged) is still to be written */
     uint64_t base, staged, written;
+    struct pool__bulk *bulk;
+    uint64_t put; /* into its ring */
     uint64_t oldest;
     /* the open row: its results stand behind `staged` and room for its header */
     struct pool__record row; /* count 0: there is none */
@@ -36,6 +38,7 @@ void pool__stream_begin(const struct pool__worker_birth *birth)
     memset(&self, 0, sizeof self); /* a worker of a pool that was made in a worker has that one's here */
     self.board = birth->board;
     room_is(birth->board->staging);
+    self.bulk = birth->bulk;
     self.tasks = birth->tasks;
     self.results = birth->results;
     self.doorbell = birth->doorbell;
@@ -254,20 +257,47 @@ void pool__stream_took(uint64_t run)
 
 /* ---- records */
 
-/* Too large for staging: straight into the pipe. Published when whole. */
-static void send_directly(const struct pool__record *record, const void *payload)
+/* Bytes of the stream that are not staged. */
+static void write_directly(const void *data, size_t size)
+{
+    write_or_die(data, size);
+    self.written += size;
+}
+
+/* The next piece of a large payload. */
+static size_t send_piece(const unsigned char *at, uint64_t left)
+{
+    unsigned char page[POOL__PIECE_SIZE + POOL__PIECE_BETWEEN];
+    size_t count = pool__ring_put(&self.bulk->out, &self.put, at, left), padded = 0;
+    struct pool__piece piece = {POOL__PIECE_RING, count};
+
+    if (count == 0) {
+        piece.kind = POOL__PIECE_PIPE;
+        piece.size = count = left < POOL__PIECE_BETWEEN ? (size_t)left : POOL__PIECE_BETWEEN;
+        padded = (size_t)pool__padded(count, POOL__PIECE_ALIGN);
+        memcpy(page + POOL__PIECE_SIZE, at, count);
+        memset(page + POOL__PIECE_SIZE + count, 0, padded - count);
+    }
+    pool__piece_encode(page, &piece);
+    write_directly(page, POOL__PIECE_SIZE + padded);
+    return count;
+}
+
+/* Too large for staging: in pieces (data/bulk.h), by the ring and the pipe. Published when whole. */
+static void send_directly(const struct pool__record *record, const unsigned char *payload)
 {
     static const unsigned char zeros[POOL__RECORD_ALIGN];
     unsigned char head[POOL__RECORD_SIZE];
+    uint64_t sent = 0;
 
     pool__stream_flush();
     check_results();
     pool__record_encode(head, record);
-    write_or_die(head, sizeof head);
-    if (payload != NULL)
-        write_or_die(payload, (size_t)record->size);
-    write_or_die(zeros, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
-    self.base = self.written = self.staged += record_length(record->size);
+    write_directly(head, sizeof head);
+    while (sent < record->size)
+        sent += send_piece(payload + sent, record->size - sent);
+    write_directly(zeros, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
+    self.base = self.staged = self.written;
     atomic_store_explicit(&self.board->base, self.base, memory_order_release);
     atomic_store_explicit(&self.board->staged, self.staged, memory_order_release);
 }
@@ -278,7 +308,7 @@ void pool__stream_send(const struct pool__record *record, const void *payload, u
     unsigned char *at;
 
     close_row();
-    if (length > POOL__STAGING_SIZE) {
+    if (pool__board_is_large(record)) {
         send_directly(record, payload);
         return;
     }

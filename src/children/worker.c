@@ -41,10 +41,11 @@ static struct worker {
     struct pool__fork_guard guard;
     void *state;
     /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
-    unsigned char *input; /* `small_input`, or of the heap where a frame is larger */
-    size_t from, to, room;
-    struct pool__spare spare_input; /* of an earlier, large frame */
-    uint64_t taken; /* bytes read so far */
+    unsigned char *input; /* of INPUT_ROOM bytes */
+    size_t from, to;
+    uint64_t taken;            /* bytes read so far */
+    uint64_t ring_taken;       /* from the ring of large bodies */
+    struct pool__spare bodies; /* memory of an earlier large one */
     struct pool__spin spin;
     uint64_t started_items; /* marks so far: tasks_per_worker counts these */
     bool leaving;
@@ -446,49 +447,6 @@ static void run_batch(const struct pool__frame *frame, const unsigned char *body
 
 /* ---- the task pipe */
 
-static void forget_input(void)
-{
-    if (self.input != small_input)
-        pool__spare_give(&self.spare_input, self.input, self.room, most_to_keep());
-    self.input = small_input;
-    self.room = sizeof small_input;
-}
-
-/* Room for `need` bytes from self.from on. What is unread moves to the start, whose alignment it keeps. */
-static void make_room(size_t need)
-{
-    if (self.from == self.to)
-        self.from = self.to = 0;
-    if (self.room - self.from >= need)
-        return;
-    if (need > self.room) {
-        size_t room = need;
-        unsigned char *larger = pool__spare_take(&self.spare_input, need, &room);
-
-        if (larger == NULL && (larger = malloc(room)) == NULL)
-            pool__worker_exit(ENOMEM);
-        memcpy(larger, self.input + self.from, self.to - self.from);
-        forget_input();
-        self.input = larger;
-        self.room = room;
-    } else {
-        memmove(self.input, self.input + self.from, self.to - self.from);
-    }
-    self.to -= self.from;
-    self.from = 0;
-}
-
-/* A frame of one huge item leaves its buffer to the next such frame. */
-static void shrink_input(void)
-{
-    if (self.room > INPUT_ROOM && self.from == self.to) {
-        forget_input();
-        self.from = self.to = 0;
-    }
-    pool__spare_turn(&self.spare_input);
-    pool__spare_turn(&self.task.spare);
-}
-
 /* Only the host's word is looked at, no system call is made; what it says about the pipe is true, or is no worry. */
 static void look_for_a_moment(void)
 {
@@ -508,32 +466,116 @@ static void look_for_a_moment(void)
         pool__spin_hit(&self.spin);
 }
 
-/* Waits until `need` unread bytes are here; everything finished is flushed before a read that may block. */
+/* Waits for bytes; everything finished is flushed before a read that may block. */
+static size_t read_tasks(unsigned char *to, size_t room)
+{
+    ssize_t got;
+
+    pool__stream_flush();
+    pool__stream_check_tasks();
+    look_for_a_moment();
+    got = pool__read_some(self.birth.tasks, to, room);
+    if (got <= 0)
+        _exit(0);        /* the host is gone */
+    pool__stream_ring(); /* there is room now */
+    self.taken += (uint64_t)got;
+    return (size_t)got;
+}
+
+/*
+ * Waits until `need` unread bytes are here, at most INPUT_ROOM. What is unread moves to the start where there is no
+ * room behind it, and keeps its alignment.
+ */
 static void fill_input(size_t need)
 {
-    make_room(need);
-    while (self.to - self.from < need) {
-        ssize_t got;
-
-        pool__stream_flush();
-        pool__stream_check_tasks();
-        look_for_a_moment();
-        got = pool__read_some(self.birth.tasks, self.input + self.to, self.room - self.to);
-        if (got <= 0)
-            _exit(0);        /* the host is gone */
-        pool__stream_ring(); /* there is room now */
-        self.to += (size_t)got;
-        self.taken += (uint64_t)got;
+    if (self.from == self.to)
+        self.from = self.to = 0;
+    if (INPUT_ROOM - self.from < need) {
+        memmove(self.input, self.input + self.from, self.to - self.from);
+        self.to -= self.from;
+        self.from = 0;
     }
+    while (self.to - self.from < need)
+        self.to += read_tasks(self.input + self.to, INPUT_ROOM - self.to);
+}
+
+static bool in_pieces(const struct pool__frame *frame)
+{
+    return (frame->flags & POOL__FRAME_PIECES) != 0;
 }
 
 static void next_frame(struct pool__frame *frame)
 {
     fill_input(POOL__FRAME_SIZE);
-    if (!pool__frame_decode(self.input + self.from, frame) || frame->body > SIZE_MAX / 2)
-        _exit(0);
-    fill_input(POOL__FRAME_SIZE + (size_t)frame->body);
+    if (!pool__frame_decode(self.input + self.from, frame) ||
+        (!in_pieces(frame) && frame->body > POOL__PLACES_SIZE + POOL__FRAME_MAX))
+        _exit(0); /* not a frame that a host of this version makes */
+    if (!in_pieces(frame))
+        fill_input(POOL__FRAME_SIZE + (size_t)frame->body);
 }
+
+/* ---- large bodies: data/bulk.h */
+
+/* Bytes of the task pipe, of which some may have been read already. */
+static void receive_piped(unsigned char *to, size_t size)
+{
+    size_t here = self.to - self.from < size ? self.to - self.from : size;
+
+    memcpy(to, self.input + self.from, here);
+    self.from += here;
+    while (here < size)
+        here += read_tasks(to + here, size - here);
+}
+
+static void receive_from_ring(unsigned char *to, size_t size)
+{
+    const unsigned char *piece = pool__ring_piece(&self.birth.bulk->in, self.ring_taken, size);
+
+    if (piece == NULL)
+        _exit(0);
+    memcpy(to, piece, size);
+    pool__ring_took(&self.birth.bulk->in, &self.ring_taken, size);
+}
+
+/* The next piece of a body, of which `left` bytes are missing. 0: they never come, no item of it is ours any more. */
+static size_t receive_piece(unsigned char *to, size_t left)
+{
+    struct pool__piece piece;
+
+    fill_input(POOL__PIECE_SIZE);
+    if (!pool__piece_decode(self.input + self.from, left, &piece))
+        _exit(0);
+    self.from += POOL__PIECE_SIZE;
+    if (piece.kind == POOL__PIECE_NEVER)
+        return 0;
+    if (piece.kind == POOL__PIECE_RING)
+        receive_from_ring(to, (size_t)piece.size);
+    else
+        receive_piped(to, (size_t)pool__padded(piece.size, POOL__PIECE_ALIGN));
+    return (size_t)piece.size;
+}
+
+/* Into memory that is then the caller's, of *room bytes: the last piece's padding has room there too. */
+static unsigned char *receive_body(size_t size, size_t *room)
+{
+    size_t have = 0, got = 1;
+    unsigned char *body;
+
+    if (size > SIZE_MAX / 2)
+        _exit(0);
+    body = pool__spare_take(&self.bodies, size + POOL__PIECE_ALIGN, room);
+    if (body == NULL)
+        body = malloc(*room = size + POOL__PIECE_ALIGN);
+    if (body == NULL)
+        pool__worker_exit(ENOMEM);
+    while (have < size && got > 0) {
+        got = receive_piece(body + have, size - have);
+        have += got;
+    }
+    return body;
+}
+
+/* ---- frames */
 
 static bool keep_shared(const struct pool__frame *frame, const unsigned char *body)
 {
@@ -542,11 +584,12 @@ static bool keep_shared(const struct pool__frame *frame, const unsigned char *bo
     return pool__shared_bytes_keep(frame->shared, body, (size_t)frame->item_size);
 }
 
-static void handle_frame(const struct pool__frame *frame)
+/* `body` is all of it, as it came: places first where there are any. */
+static void obey(const struct pool__frame *frame, const unsigned char *body)
 {
     struct pool__frame whole = *frame;
-    const unsigned char *body = pool__frame_body(&whole, self.input + self.from + POOL__FRAME_SIZE, &self.places);
 
+    body = pool__frame_body(&whole, body, &self.places);
     if (body == NULL)
         _exit(0); /* not a frame that a host of this version makes */
     switch (frame->kind) {
@@ -565,8 +608,24 @@ static void handle_frame(const struct pool__frame *frame)
         self.leaving = true;
         break;
     }
-    self.from += POOL__FRAME_SIZE + (size_t)frame->body;
-    shrink_input();
+}
+
+static void handle_frame(const struct pool__frame *frame)
+{
+    if (in_pieces(frame)) {
+        size_t room;
+        unsigned char *body;
+
+        self.from += POOL__FRAME_SIZE;
+        body = receive_body((size_t)frame->item_size, &room);
+        obey(frame, body);
+        pool__spare_give(&self.bodies, body, room, most_to_keep());
+    } else {
+        obey(frame, self.input + self.from + POOL__FRAME_SIZE);
+        self.from += POOL__FRAME_SIZE + (size_t)frame->body;
+    }
+    pool__spare_turn(&self.bodies);
+    pool__spare_turn(&self.task.spare);
 }
 
 /* ---- a life */
@@ -576,6 +635,7 @@ static void unmap_board(struct pool__fork_guard *guard)
 {
     (void)guard;
     pool__shared_pages_unmap(self.board, sizeof *self.board);
+    pool__shared_pages_unmap(self.birth.bulk, sizeof *self.birth.bulk);
 }
 
 /*
@@ -658,7 +718,7 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
         pool__worker_exit(ENOSYS);
     start();
     end_with_this_thread();
-    forget_input();
+    self.input = small_input;
     while (!self.leaving) {
         next_frame(&frame);
         handle_frame(&frame);

@@ -7,6 +7,7 @@
 
 #include "base/executable_map.h"
 #include "data/board.h"
+#include "data/bulk.h"
 #include "procpool.h"
 
 /* What every worker of a pool is told; made by pool_create() before the zygote is forked, unchanged since. */
@@ -25,6 +26,7 @@ struct pool__worker_setup {
 struct pool__worker_birth {
     const struct pool__worker_setup *setup;
     struct pool__board *board;
+    struct pool__bulk *bulk;
     unsigned seat;
     int tasks, results; /* descriptors, both blocking */
     int doorbell;       /* to be rung after each read or write of those, or -1 */

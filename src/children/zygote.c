@@ -179,17 +179,22 @@ static _Noreturn void quit(void)
 /* ---- forking */
 
 /*
- * The board is all that a worker keeps of the shared pages, and the worker's own children will not have it. There is
- * no table of lives from here on.
+ * One board, and what lies beside it, is all that a worker keeps of the shared pages, and the worker's own children
+ * will not have it. There is no table of lives from here on.
  */
-static struct pool__board *keep_one_board(uint32_t which)
+static void keep_one_board(struct pool__worker_birth *birth, uint32_t which)
 {
-    struct pool__board *boards = self.setup->boards;
+    char *end = (char *)self.setup->boards + self.setup->shared_size;
+    struct pool__board *board = self.setup->boards + which;
+    struct pool__bulk *bulk = self.setup->bulks + which;
 
-    pool__shared_pages_unmap(boards, which * sizeof *boards);
-    pool__shared_pages_unmap(boards + which + 1, self.setup->shared_size - (which + 1) * sizeof *boards);
-    pool__shared_pages_keep_from_children(boards + which, sizeof *boards);
-    return boards + which;
+    pool__shared_pages_unmap(self.setup->boards, which * sizeof *board);
+    pool__shared_pages_unmap(board + 1, (size_t)((char *)bulk - (char *)(board + 1)));
+    pool__shared_pages_unmap(bulk + 1, (size_t)(end - (char *)(bulk + 1)));
+    pool__shared_pages_keep_from_children(board, sizeof *board);
+    pool__shared_pages_keep_from_children(bulk, sizeof *bulk);
+    birth->board = board;
+    birth->bulk = bulk;
 }
 
 static _Noreturn void become_worker(size_t which)
@@ -206,7 +211,7 @@ static _Noreturn void become_worker(size_t which)
     birth.tasks = self.wanted[which].tasks;
     birth.results = self.wanted[which].results;
     birth.doorbell = self.setup->doorbell;
-    birth.board = keep_one_board(self.wanted[which].life->board);
+    keep_one_board(&birth, self.wanted[which].life->board);
     for (i = 0; i < self.wanted_count; i++) {
         if (i != which) {
             close(self.wanted[i].tasks);

@@ -27,7 +27,8 @@ struct pool__zygote_setup {
     struct pool__death_bell bell;
     char name[16];
     struct pool__worker_setup worker;
-    struct pool__board *boards; /* the first part of the shared pages */
+    struct pool__board *boards; /* the first part of the shared pages, */
+    struct pool__bulk *bulks;   /* one a board, the second */
     size_t board_count;
     struct pool__lives *lives; /* the rest of them */
     size_t shared_size;        /* of both */

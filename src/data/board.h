@@ -97,6 +97,13 @@ struct pool__board {
 static_assert(sizeof(struct pool__board) == POOL__BOARD_SIZE, "a board is a whole number of pages");
 static_assert(offsetof(struct pool__board, staging) == POOL__BOARD_SIZE - POOL__STAGING_SIZE, "nothing is lost");
 
+/* Is it a result whose record has no place in staging? Its payload comes in pieces (bulk.h), then its padding. */
+static inline bool pool__board_is_large(const struct pool__record *record)
+{
+    return record->kind == POOL__RECORD_RESULT && record->how == POOL__HOW_OK &&
+           record->size > POOL__STAGING_SIZE - POOL__RECORD_SIZE;
+}
+
 /*
  * For a new life; no process may have it mapped but the host and those to be forked. What the last worker had staged
  * is not left to the next.

@@ -43,7 +43,7 @@ void pool__frame_encode(unsigned char bytes[POOL__FRAME_SIZE], const struct pool
 }
 
 #define PLACES    (POOL__FRAME_BODY_THERE | POOL__FRAME_RESULTS_THERE)
-#define ALL_FLAGS (POOL__FRAME_TIMED | POOL__FRAME_BLOCKS | PLACES)
+#define ALL_FLAGS (POOL__FRAME_TIMED | POOL__FRAME_BLOCKS | PLACES | POOL__FRAME_PIECES)
 
 static bool has_places(const struct pool__frame *frame)
 {
@@ -69,6 +69,9 @@ bool pool__frame_decode(const unsigned char bytes[POOL__FRAME_SIZE], struct pool
     if (get32(bytes + 60) != 0 || (frame->flags & ~ALL_FLAGS) != 0 || frame->body % POOL__FRAME_ALIGN != 0)
         return false;
     if (has_places(frame) && frame->body < POOL__PLACES_SIZE)
+        return false;
+    if ((frame->flags & POOL__FRAME_PIECES) != 0 &&
+        (has_places(frame) || frame->item_size > frame->body || frame->count > 1))
         return false;
     if (frame->kind == POOL__FRAME_SHARED)
         return has_places(frame) || frame->item_size <= frame->body;

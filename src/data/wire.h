@@ -16,7 +16,8 @@
  *   32   8  shared     BATCH: which shared bytes, or 0; SHARED, DROP: which
  *   40   8  first      BATCH: index of the first item in its job, or all ones: each is one by itself, and has 0
  *   48   8  item_size  BATCH: bytes of each item, or VARIES; SHARED: bytes of the body that count
- *   56   4  flags      BATCH: TIMED, BLOCKS, RESULTS_THERE; BATCH, SHARED: BODY_THERE
+ *   56   4  flags      BATCH: TIMED, BLOCKS, RESULTS_THERE; BATCH, SHARED: BODY_THERE, or PIECES: the body, of item_size
+ *                      bytes that count, comes in pieces (bulk.h), and there are no places
  *   60   4  zero
  *
  *   kind    body                                                                     the worker then
@@ -71,10 +72,13 @@
 #define POOL__RECORD_SIZE  48u
 #define POOL__RECORD_ALIGN 16u
 #define POOL__VARIES       UINT64_MAX
-#define POOL__EACH_ALONE UINT64_MAX
+#define POOL__EACH_ALONE   UINT64_MAX
 #define POOL__BATCH_MAX    0xffffffu /* items in one batch: 24 bits on the board */
 
-/* The most that a frame of several items may have: a pipe's default size, less a page that its header would take. */
+/*
+ * The most that a body in one piece may have: a pipe's default size, less a page that its header would take. Frames of
+ * several items have no more.
+ */
 #define POOL__FRAME_MAX (65536u - 4096u)
 
 enum pool__frame_kind { POOL__FRAME_BATCH = 1, POOL__FRAME_SHARED, POOL__FRAME_DROP, POOL__FRAME_STOP };
@@ -86,10 +90,11 @@ struct pool__frame {
     uint64_t body, function, shared, first, item_size;
 };
 
-#define POOL__FRAME_TIMED         0x1u /* the program is told how long each item ran */
-#define POOL__FRAME_BLOCKS        0x2u /* several items may be claimed at once (rule 7) */
-#define POOL__FRAME_BODY_THERE    0x4u /* items or shared bytes lie in the arena */
-#define POOL__FRAME_RESULTS_THERE 0x8u /* results are put there */
+#define POOL__FRAME_TIMED         0x1u  /* the program is told how long each item ran */
+#define POOL__FRAME_BLOCKS        0x2u  /* several items may be claimed at once (rule 7) */
+#define POOL__FRAME_BODY_THERE    0x4u  /* items or shared bytes lie in the arena */
+#define POOL__FRAME_RESULTS_THERE 0x8u  /* results are put there */
+#define POOL__FRAME_PIECES        0x10u /* of one item, or shared bytes, with no places: see data/bulk.h */
 
 /* What comes first in a body that has either. */
 #define POOL__PLACES_SIZE 32u

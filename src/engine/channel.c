@@ -17,7 +17,10 @@
 /* jobs whose shared bytes a worker may have at once without more memory, reserved too */
 #define SHARED_ROOM 4u
 
-static const unsigned char zeros[4096];
+/* What is sent to one worker in one turn under the lock: some milliseconds. */
+#define PUSH_MOST ((uint64_t)8 << 20)
+
+static const unsigned char zeros[POOL__FRAME_ALIGN];
 static const struct pool__places nowhere;
 
 void pool__channel_clear(struct pool__channel *channel)
@@ -33,7 +36,8 @@ static bool reserve_shared(struct pool__channel *channel)
     return channel->shared != NULL;
 }
 
-int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, int theirs[2])
+int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, struct pool__bulk *bulk,
+                       int theirs[2])
 {
     int tasks[2] = {-1, -1}, results[2] = {-1, -1}, code;
 
@@ -45,6 +49,8 @@ int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_
     channel->results = results[0];
     channel->results_write = results[1];
     channel->tag = tag;
+    channel->large.ring = &bulk->in;
+    channel->large_in.ring = &bulk->out;
     if (pool__set_nonblocking(channel->tasks) < 0 || pool__set_nonblocking(channel->results) < 0)
         goto fail;
     if (!pool__identity_of(channel->tasks, &channel->task_pipe) ||
@@ -94,13 +100,6 @@ void pool__channel_leave_poller(struct pool *pool, struct pool__channel *channel
     channel->at_end = true;
 }
 
-static void unpin(struct pool__channel *channel)
-{
-    if (channel->rest_job != NULL)
-        channel->rest_job->pinned--;
-    channel->rest_job = NULL;
-}
-
 /* Not blindly: a program that closes all that it does not know may have opened files of its own by these numbers. */
 static void close_own(struct pool__channel *channel)
 {
@@ -123,7 +122,7 @@ void pool__channel_give_up(struct pool__channel *channel, bool all)
 void pool__channel_close(struct pool *pool, struct pool__channel *channel)
 {
     pool__channel_leave_poller(pool, channel);
-    unpin(channel);
+    pool__bulk_out_forget(&channel->large);
     close_own(channel);
     pool__bytes_free(&channel->backlog);
     free(channel->shared);
@@ -136,7 +135,7 @@ void pool__channel_close(struct pool *pool, struct pool__channel *channel)
 
 static bool is_waiting(const struct pool__channel *channel)
 {
-    return pool__bytes_held(&channel->backlog) > 0 || channel->rest_left > 0 || channel->rest_padding > 0;
+    return pool__bytes_held(&channel->backlog) > 0 || pool__bulk_out_waits(&channel->large);
 }
 
 bool pool__channel_is_unwatched(const struct pool__channel *channel)
@@ -196,45 +195,35 @@ static struct iovec part_of(const void *data, size_t size)
     return part;
 }
 
-static size_t smaller(uint64_t a, size_t b)
+/* Writes until nothing waits, the pipe is full, or others shall have the lock: the poller tells at once that there is
+ * room. */
+static void push(struct pool *pool, struct pool__channel *channel)
 {
-    return a < b ? (size_t)a : b;
-}
+    uint64_t before = pool->bytes_sent;
+    size_t put = 1;
 
-/* One write of the rest. False: the pipe is full. */
-static bool write_rest(struct pool *pool, struct pool__channel *channel)
-{
-    struct iovec part = channel->rest != NULL ? part_of(channel->rest, smaller(channel->rest_left, 1u << 30))
-                                              : part_of(zeros, smaller(channel->rest_left, sizeof zeros));
-    size_t put = write_parts(pool, channel, &part, 1);
+    while (put > 0 && is_waiting(channel) && pool->bytes_sent - before < PUSH_MOST) {
+        struct iovec parts[2];
+        size_t head;
 
-    channel->rest_left -= put;
-    if (channel->rest != NULL)
-        channel->rest += put;
-    return put > 0;
+        if (pool__bytes_held(&channel->backlog) == 0)
+            pool->bytes_sent += pool__bulk_out_next(&channel->large, &channel->backlog);
+        head = pool__bytes_held(&channel->backlog);
+        parts[0] = part_of(channel->backlog.data + channel->backlog.from, head);
+        parts[1] = pool__bulk_out_part(&channel->large);
+        put = write_parts(pool, channel, parts, 2);
+        pool__bytes_take(&channel->backlog, put < head ? put : head);
+        if (put > head)
+            pool__bulk_out_wrote(&channel->large, put - head);
+    }
 }
 
 static void drop_unwanted(struct pool *pool, struct pool__channel *channel);
 
 bool pool__channel_flush(struct pool *pool, struct pool__channel *channel)
 {
-    struct iovec part;
-    size_t put = 1;
-
     channel->short_of_memory = false;
-    while (put > 0 && is_waiting(channel)) {
-        if (pool__bytes_held(&channel->backlog) > 0) {
-            part = part_of(channel->backlog.data + channel->backlog.from, pool__bytes_held(&channel->backlog));
-            put = write_parts(pool, channel, &part, 1);
-            pool__bytes_take(&channel->backlog, put);
-        } else if (channel->rest_left > 0) {
-            put = write_rest(pool, channel);
-        } else {
-            unpin(channel);
-            pool__bytes_append_zeros(&channel->backlog, channel->rest_padding);
-            channel->rest_padding = 0;
-        }
-    }
+    push(pool, channel);
     if (!is_waiting(channel))
         drop_unwanted(pool, channel);
     if (!is_waiting(channel) && channel->stop_pending) {
@@ -263,6 +252,24 @@ static size_t encode_head(unsigned char head[HEAD_ROOM], struct pool__frame *fra
 }
 
 /*
+ * A body that is not copied: its header goes into the backlog, which is empty. It has no places: where
+ * its item's result could have been put into the arena, it comes with a record.
+ */
+static void send_large(struct pool *pool, struct pool__channel *channel, struct pool__frame *frame, const void *body,
+                       size_t size, struct pool__job *job)
+{
+    unsigned char head[POOL__FRAME_SIZE];
+
+    frame->flags |= POOL__FRAME_PIECES;
+    frame->body = pool__padded(size, POOL__FRAME_ALIGN);
+    pool__frame_encode(head, frame);
+    pool__bytes_append(&channel->backlog, head, sizeof head);
+    pool__bulk_out_begin(&channel->large, body, size, job, frame->batch);
+    push(pool, channel);
+    watch_room(pool, channel);
+}
+
+/*
  * A frame in two parts and its padding, with nothing waiting before it. What is not written at once is copied where
  * it is small, else referred to.
  */
@@ -273,6 +280,10 @@ static void send_frame(struct pool *pool, struct pool__channel *channel, struct 
     unsigned char head[HEAD_ROOM];
     struct iovec parts[3];
 
+    if (size > POOL__FRAME_MAX) {
+        send_large(pool, channel, frame, body, size, job);
+        return;
+    }
     head_size = encode_head(head, frame, places, size + padding);
     parts[0] = part_of(head, head_size);
     parts[1] = part_of(body, size);
@@ -285,21 +296,11 @@ static void send_frame(struct pool *pool, struct pool__channel *channel, struct 
         put = head_size;
     }
     put -= head_size;
-    if (size <= POOL__FRAME_MAX) {
-        if (put < size) {
-            pool__bytes_append(&channel->backlog, (const unsigned char *)body + put, size - put);
-            put = size;
-        }
-        pool__bytes_append_zeros(&channel->backlog, size + padding - put);
-    } else {
-        channel->rest = (const unsigned char *)body + (put < size ? put : size);
-        channel->rest_left = put < size ? size - put : 0;
-        channel->rest_padding = put < size ? padding : size + padding - put;
-        channel->rest_job = job;
-        channel->rest_batch = frame->batch;
-        if (job != NULL)
-            job->pinned++;
+    if (put < size) {
+        pool__bytes_append(&channel->backlog, (const unsigned char *)body + put, size - put);
+        put = size;
     }
+    pool__bytes_append_zeros(&channel->backlog, size + padding - put);
     watch_room(pool, channel);
 }
 
@@ -495,10 +496,8 @@ static void drop_shared(struct pool *pool, struct pool__channel *channel, uint64
 
 void pool__channel_forget(struct pool *pool, struct pool__channel *channel, struct pool__job *job, bool reading_it)
 {
-    if (channel->rest_job == job) {
-        channel->rest = NULL;
-        unpin(channel);
-    }
+    if (channel->large.job == job)
+        pool__bulk_out_forget(&channel->large);
     if (reading_it && channel->decoder.have == POOL__RECORD_SIZE)
         channel->arrival.at = NULL;
     if (job->shared_id != 0)
@@ -507,15 +506,12 @@ void pool__channel_forget(struct pool *pool, struct pool__channel *channel, stru
 
 void pool__channel_unsend(struct pool__channel *channel, uint32_t batch)
 {
-    if (channel->rest_job == NULL || channel->rest_batch != batch)
-        return;
-    channel->rest = NULL;
-    unpin(channel);
+    if (channel->large.job != NULL && channel->large.batch == batch)
+        pool__bulk_out_forget(&channel->large);
 }
 
 void pool__channel_forget_all(struct pool__channel *channel)
 {
-    channel->rest = NULL;
-    unpin(channel);
+    pool__bulk_out_forget(&channel->large);
     channel->arrival.at = NULL;
 }

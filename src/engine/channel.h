@@ -3,11 +3,11 @@
  * (inv. 3).
  *
  * Out: what the task pipe does not take at once waits in `backlog`, and behind it the rest of one large body, which
- * is not copied but referred to (`rest`). Only then comes the next frame. So at most one frame refers to the memory
- * of a job, and pool__channel_forget() lets go of it: the frame's remaining length goes out as zeros (rule 14); no
- * item of it is with the worker any more.
+ * is not copied but referred to (bulk_out.h). Only then comes the next frame. So at most one frame refers to the memory
+ * of a job, and pool__channel_forget() lets go of it: the rest of the body never comes (rule 14); no item of it is with
+ * the worker any more.
  *
- * In: the result stream (wire.h) is read into scratch memory and decoded; a large payload goes straight to its place.
+ * In: the result stream (wire.h) is read into scratch memory and decoded; a large payload comes in pieces (bulk_in.h).
  * `received` counts the bytes of the stream that were decoded, from the pipe or from the board's staging; `piped`
  * those that came by the pipe. What was taken from the board first is dropped when the pipe brings it too (rule 4).
  */
@@ -17,6 +17,8 @@
 #include "base/descriptor.h"
 #include "data/buffer.h"
 #include "data/wire.h"
+#include "engine/bulk_in.h"
+#include "engine/bulk_out.h"
 #include "engine/job.h"
 #include "engine/seat.h"
 
@@ -53,11 +55,7 @@ struct pool__channel {
     bool killer_looked_for, killer_at_work;       /* the out-of-memory killer, at this life's end: crash_words.c */
 
     struct pool__bytes backlog;
-    const unsigned char *rest; /* NULL while rest_left > 0: zeros */
-    uint64_t rest_left;
-    size_t rest_padding;
-    struct pool__job *rest_job;
-    uint32_t rest_batch; /* whose body it is; 0: shared bytes */
+    struct pool__bulk_out large;
 
     struct pool__shared_copy {
         uint64_t id;
@@ -66,6 +64,7 @@ struct pool__channel {
     size_t shared_count, shared_room;
 
     struct pool__decoder decoder;
+    struct pool__bulk_in large_in;
     struct pool__arrival arrival;
     uint64_t received, piped;
     /* what was taken of a row that the worker had not closed: its record, when it comes, brings these again */
@@ -77,8 +76,12 @@ struct pool;
 
 void pool__channel_clear(struct pool__channel *channel);
 
-/* Makes the pipes of a new life; descriptors for the worker in theirs[2]. 0, or an errno. */
-int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, int theirs[2]);
+/*
+ * Makes the pipes of a new life; descriptors for the worker in theirs[2]. `bulk` is what it shares with the worker
+ * besides. 0, or an errno.
+ */
+int pool__channel_open(struct pool *pool, struct pool__channel *channel, uint64_t tag, struct pool__bulk *bulk,
+                       int theirs[2]);
 
 /* The worker has its ends: ours of them are closed, save tasks_read. */
 void pool__channel_handed_over(struct pool__channel *channel);

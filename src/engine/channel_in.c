@@ -91,6 +91,38 @@ static void take_piece(struct pool__channel *channel, const unsigned char *piece
     store(arrival, piece, size, record->size);
 }
 
+/* One step of a large payload. False: more bytes are needed. */
+static bool take_large(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel,
+                       const unsigned char **bytes, size_t *size)
+{
+    const unsigned char *piece;
+    size_t piece_size;
+    enum pool__bulk_step step = pool__bulk_in_step(&channel->large_in, bytes, size, &piece, &piece_size);
+
+    if (step == POOL__BULK_NONSENSE)
+        condemn(pool, seat, channel);
+    if (step == POOL__BULK_PAYLOAD || step == POOL__BULK_FROM_RING) {
+        check_place(seat, channel);
+        store(&channel->arrival, piece, piece_size, channel->decoder.record.size);
+    }
+    if (step == POOL__BULK_FROM_RING) {
+        pool__bulk_in_took(&channel->large_in, piece_size);
+        pool->bytes_received += piece_size;
+    }
+    return step != POOL__BULK_NOTHING;
+}
+
+static bool start_record(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel)
+{
+    if (!pool__deliver_start(pool, seat, channel))
+        return false;
+    if (pool__board_is_large(&channel->decoder.record)) {
+        channel->large_in.left = channel->decoder.record.size;
+        pool__decoder_skip(&channel->decoder, channel->decoder.record.size);
+    }
+    return true;
+}
+
 /* The next bytes of the stream. */
 static void decode(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel,
                    const unsigned char *bytes, size_t size)
@@ -99,11 +131,16 @@ static void decode(struct pool *pool, struct pool__seat *seat, struct pool__chan
     size_t piece_size;
 
     while (!channel->poisoned) {
+        if (pool__bulk_in_waits(&channel->large_in)) {
+            if (!take_large(pool, seat, channel, &bytes, &size))
+                return;
+            continue;
+        }
         switch (pool__decoder_step(&channel->decoder, &bytes, &size, &piece, &piece_size)) {
         case POOL__DECODED_NOTHING:
             return;
         case POOL__DECODED_RECORD:
-            if (!pool__deliver_start(pool, seat, channel))
+            if (!start_record(pool, seat, channel))
                 condemn(pool, seat, channel);
             break;
         case POOL__DECODED_PAYLOAD:
@@ -135,40 +172,12 @@ static void decode_piped(struct pool *pool, struct pool__seat *seat, struct pool
     decode(pool, seat, channel, bytes + known, size - known);
 }
 
-/* Is a large payload under way whose place is known, with no bytes before it that are to be dropped? */
-static bool may_read_directly(const struct pool__channel *channel)
-{
-    return channel->decoder.have == POOL__RECORD_SIZE && !channel->arrival.placed &&
-           channel->decoder.payload_left >= POOL__SCRATCH && channel->arrival.at != NULL &&
-           channel->piped == channel->received;
-}
-
-static ssize_t read_directly(struct pool *pool, struct pool__channel *channel, size_t most)
-{
-    ssize_t got = pool__read_some(channel->results, channel->arrival.at, smaller(channel->decoder.payload_left, most));
-
-    if (got > 0) {
-        pool__decoder_skip(&channel->decoder, (uint64_t)got);
-        channel->arrival.at += got;
-        channel->arrival.got += (size_t)got;
-        channel->piped += (uint64_t)got;
-        channel->received += (uint64_t)got;
-        pool->bytes_received += (uint64_t)got;
-    }
-    return got;
-}
-
 /* One read of at most `most` bytes: what read returned, the bytes delivered. */
 static ssize_t read_once(struct pool *pool, struct pool__seat *seat, struct pool__channel *channel, size_t most)
 {
     ssize_t got;
 
-    check_place(seat, channel);
-    if (may_read_directly(channel)) {
-        got = read_directly(pool, channel, most);
-        decode(pool, seat, channel, pool->scratch, 0); /* it may have been the record's last byte */
-        return got;
-    }
+    pool__bulk_in_read(&channel->large_in);
     got = pool__read_some(channel->results, pool->scratch, most < POOL__SCRATCH ? most : POOL__SCRATCH);
     if (got > 0)
         decode_piped(pool, seat, channel, pool->scratch, (size_t)got);
@@ -192,7 +201,7 @@ static void read_some(struct pool *pool, struct pool__seat *seat, struct pool__c
     int turns;
 
     for (turns = 0; turns < 16 && !channel->poisoned && !channel->at_end; turns++) {
-        ssize_t got = read_once(pool, seat, channel, 1u << 20);
+        ssize_t got = read_once(pool, seat, channel, POOL__SCRATCH);
 
         if (got == POOL__GONE) {
             /* its end only hints at a death: the zygote tells (inv. 2), where it is not stopped */
@@ -205,7 +214,7 @@ static void read_some(struct pool *pool, struct pool__seat *seat, struct pool__c
             seat->prodded_at = pool__now();
             pool->restaff = true;
         }
-        if (got <= 0 || got < 4096)
+        if (got <= 0 || (got < 4096 && !pool__bulk_in_waits(&channel->large_in)))
             return;
     }
 }

@@ -8,6 +8,7 @@
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
+#include "base/shared_pages.h"
 #include "engine/callbacks.h"
 #include "engine/crash_words.h"
 #include "engine/deadline.h"
@@ -190,6 +191,14 @@ static bool no_start(struct pool *pool, int code)
     return false;
 }
 
+/* What the last worker was given and returned is not left to the next, nor are its pages kept. */
+static void wipe_bulk(struct pool__bulk *bulk)
+{
+    if (!pool__bulk_is_clean(bulk))
+        pool__shared_pages_wipe(bulk, sizeof *bulk);
+    pool__bulk_clear(bulk);
+}
+
 /* The fork lock is only tried: it is outside the pool's lock (rule 25). */
 static bool spawn(void *host, struct pool__seat *seat)
 {
@@ -202,11 +211,12 @@ static bool spawn(void *host, struct pool__seat *seat)
     if (board == pool->setup->board_count || !pool__fork_trylock())
         return false;
     seat->life++;
-    code = pool__channel_open(pool, channel, tag_of(seat), theirs);
+    code = pool__channel_open(pool, channel, tag_of(seat), &pool->setup->bulks[board], theirs);
     pool__fork_unlock();
     if (code != 0)
         return no_start(pool, code);
     pool__board_clear(&pool->setup->boards[board]);
+    wipe_bulk(&pool->setup->bulks[board]);
     errno = EAGAIN;
     sent = pool__zygote_send(&pool->zygote, POOL__SPAWN, seat->index, seat->life, board, theirs, 2);
     if (!sent) {

@@ -371,6 +371,12 @@ static void scribble(struct input *input)
         memcpy((unsigned char *)page + (size_t)(where / 8 % 128) * 8, &value, sizeof value);
         break;
     case 1:
+        if (where % 16 == 1) { /* the counts of the rings of large bodies */
+            struct pool__ring *ring = where % 32 == 1 ? &worker->life->bulk->in : &worker->life->bulk->out;
+
+            atomic_store(where % 64 < 32 ? &ring->taken : &ring->put, value % 2 != 0 ? value : value % 1000000);
+            break;
+        }
         memcpy(page->staging + where / 8 % (POOL__STAGING_SIZE - 8), &value, sizeof value);
         break;
     case 2:

@@ -1,6 +1,7 @@
 /*
  * Who has which board in its memory (rule 13): a worker its own alone, what a task forks none, another pool's processes
- * none of ours. A board is 64 KiB, and the boards of one pool are one file in memory, which /proc/PID/maps names.
+ * none of ours. A board is 64 KiB, with a megabyte for large arguments and results, and the boards of one pool are one
+ * file in memory, which /proc/PID/maps names.
  *
  * With nothing beyond POSIX they are shared memory without a name of its own.
  */
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BOARD_BYTES 65536
+#define BOARD_BYTES (65536 + (1 << 20))
 
 /* The boards that a process has: how many bytes, of how many pools. */
 struct boards {

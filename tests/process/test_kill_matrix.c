@@ -16,6 +16,7 @@
 #include "../support/watchdog.h"
 
 #include "data/board.h"
+#include "data/bulk.h"
 #include "data/wire.h"
 
 #include <signal.h>
@@ -590,25 +591,25 @@ static void at_each_byte(void **state)
     }
 }
 
-/* Large ones go straight into the pipe: there is a result when it is whole. */
+/* Large ones go in pieces: there is a result when it is whole. In the pipe are the record and the heads of the pieces. */
 static void at_each_byte_of_a_large_one(void **state)
 {
-    enum { SIZE = 100000, WHOLE = POOL__RECORD_SIZE + SIZE, RANDOM = 40 };
-    size_t larger = (size_t)10 << 20;
+    enum { SIZE = 100000, WHOLE = POOL__RECORD_SIZE + POOL__PIECE_SIZE, RANDOM = 60 };
+    const size_t larger = (size_t)10 << 20;
+    const uint64_t least = POOL__RECORD_SIZE + larger / POOL__PIECE_MOST * POOL__PIECE_SIZE;
     unsigned number = 17;
     struct pool *pool = arm(IN_WRITE, BY_KILL, 0, 0, 2);
 
     (void)state;
-    assert_int_equal(SIZE % POOL__RECORD_ALIGN, 0);
-    for (uint64_t bytes = 0; bytes < 512; bytes++)
+    assert_true(SIZE % POOL__RECORD_ALIGN == 0 && SIZE <= POOL__PIECE_MOST);
+    for (uint64_t bytes = 0; bytes < WHOLE; bytes++)
         end_in_write(pool, bytes % 3 == 2 ? BY_EXIT : BY_KILL, SIZE, bytes,
                      bytes % 3 == 2 ? POOL_EXITED : POOL_CRASHED);
-    end_in_write(pool, BY_KILL, SIZE, WHOLE - 1, POOL_CRASHED);
     end_in_write(pool, BY_KILL, SIZE, WHOLE, POOL_OK);
     end_in_write(pool, BY_STOP, SIZE, WHOLE / 2, POOL_OK);
     for (int i = 0; i < RANDOM; i++) {
         number = number * 1103515245u + 12345u;
-        end_in_write(pool, BY_KILL, larger, (number >> 4) % (larger + POOL__RECORD_SIZE), POOL_CRASHED);
+        end_in_write(pool, BY_KILL, larger, (number >> 4) % least, POOL_CRASHED);
     }
     pool_destroy(pool);
 }

@@ -98,6 +98,7 @@ static struct pool__board *board(void) { return seat()->board; }
 static void begin(void)
 {
     static unsigned char scratch[POOL__SCRATCH];
+    static struct pool__bulk bulk;
     int theirs[2];
     unsigned i;
 
@@ -116,7 +117,7 @@ static void begin(void)
     pool.scheduler.size = 1;
     pool.scheduler.start_timeout = pool.scheduler.stop_timeout = 60000 * POOL__MS;
     pool__staffing_adjust(&pool.scheduler, pool__now());
-    assert_int_equal(pool__channel_open(&pool, &channel, 0, theirs), 0);
+    assert_int_equal(pool__channel_open(&pool, &channel, 0, &bulk, theirs), 0);
     seat()->was_ready = true;
     pool__staffing_ready(&pool.scheduler, seat(), pool__now());
     owner = bench_owner;

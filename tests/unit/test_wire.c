@@ -82,11 +82,28 @@ static void frames_without_sense_are_refused(void **state)
     assert_true(decodes(&frame));
     frame.item_size = frame.body + 1;
     assert_false(decodes(&frame));
+    frame.flags = POOL__FRAME_PIECES; /* more bytes that count than there are */
+    assert_false(decodes(&frame));
+    frame.item_size = frame.body;
+    frame.count = 1;
+    assert_true(decodes(&frame));
+    frame.flags |= POOL__FRAME_RESULTS_THERE; /* they would have places before them */
+    assert_false(decodes(&frame));
+    frame.flags = POOL__FRAME_PIECES | POOL__FRAME_BODY_THERE;
+    assert_false(decodes(&frame));
+    frame.flags = POOL__FRAME_PIECES;
+    frame.kind = POOL__FRAME_BATCH;
+    assert_true(decodes(&frame));
+    frame.count = 2;
+    assert_false(decodes(&frame));
+    frame.count = 1;
+    frame.item_size = POOL__VARIES;
+    assert_false(decodes(&frame));
     pool__frame_encode(bytes, &a_batch);
     for (i = 56; i < POOL__FRAME_SIZE; i++) {
         unsigned char before = bytes[i];
 
-        bytes[i] = i == 56 ? 16 : 1; /* no such flag */
+        bytes[i] = i == 56 ? 32 : 1; /* no such flag */
         assert_false(pool__frame_decode(bytes, &got));
         bytes[i] = before;
     }

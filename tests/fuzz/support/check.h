@@ -48,7 +48,7 @@ static inline void check_channel(const struct pool__channel *channel)
 
     MUST(arrival->heap == NULL || arrival->room <= 65536 || arrival->room <= 2 * arrival->got);
     MUST(arrival->heap == NULL || arrival->got <= arrival->room);
-    MUST(arrival->got <= channel->received);
+    MUST(arrival->got <= channel->received + channel->large_in.taken);
     MUST(channel->decoder.have <= POOL__RECORD_SIZE);
 }
 

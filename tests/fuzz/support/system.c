@@ -45,6 +45,7 @@ static struct pool__poller {
 static struct zygote {
     struct pipe_memory *requests, *notices; /* its ends of the control socket */
     struct pool__board *boards;
+    struct pool__bulk *bulks;
     size_t board_count;
     bool quits;
 } zygote;
@@ -467,6 +468,11 @@ void pool__shared_pages_give_back(void *memory, size_t size)
     (void)size;
 }
 
+void pool__shared_pages_wipe(void *memory, size_t size)
+{
+    memset(memory, 0, size);
+}
+
 size_t pool__page_size(void)
 {
     return 4096;
@@ -606,6 +612,7 @@ int pool__fork_twice(void (*run)(void *argument), void *argument)
     zygote.requests->readers++;
     zygote.notices->writers++;
     zygote.boards = setup->boards;
+    zygote.bulks = setup->bulks;
     zygote.board_count = setup->board_count;
     return 0;
 }
@@ -661,6 +668,7 @@ static void spawn(const struct pool__message *request, const int *fds)
     life->pid = FIRST_PID + (pid_t)life_count;
     life->board = request->board;
     life->page = &zygote.boards[request->board];
+    life->bulk = &zygote.bulks[request->board];
     life->tasks = descriptor_at(fds[0])->in;
     life->results = descriptor_at(fds[1])->out;
     life->tasks->readers++;

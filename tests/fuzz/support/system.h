@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "data/board.h"
+#include "data/bulk.h"
 
 #define LIVES_MOST 128u /* beyond that forks fail */
 
@@ -36,6 +37,7 @@ struct life {
     int status; /* how it has ended */
     struct pipe_memory *tasks, *results;
     struct pool__board *page;
+    struct pool__bulk *bulk;
 };
 
 extern struct life lives[LIVES_MOST];

@@ -90,6 +90,41 @@ static void fill(unsigned char *to, const struct pool__record *record, unsigned 
     memset(to + record->size, 0, (size_t)(pool__padded(record->size, POOL__RECORD_ALIGN) - record->size));
 }
 
+/* A record larger than staging, its payload in pieces: into the ring what that takes, into `to` the rest. The length. */
+static size_t fill_pieces(struct worker *worker, unsigned char *to, const struct pool__record *record,
+                          unsigned char first)
+{
+    unsigned char *whole = malloc(POOL__RECORD_SIZE + (size_t)record->size + POOL__RECORD_ALIGN), *at = to;
+    uint64_t sent, padding = pool__padded(record->size, POOL__RECORD_ALIGN) - record->size;
+
+    MUST(whole != NULL);
+    fill(whole, record, first);
+    memcpy(at, whole, POOL__RECORD_SIZE);
+    at += POOL__RECORD_SIZE;
+    for (sent = 0; sent < record->size;) {
+        const unsigned char *next = whole + POOL__RECORD_SIZE + sent;
+        uint64_t left = record->size - sent;
+        struct pool__piece piece = {POOL__PIECE_RING, 0};
+
+        piece.size = pool__ring_put(&worker->life->bulk->out, &worker->put, next, left);
+        if (piece.size == 0) {
+            piece.kind = POOL__PIECE_PIPE;
+            piece.size = left < POOL__PIECE_BETWEEN ? left : POOL__PIECE_BETWEEN;
+        }
+        pool__piece_encode(at, &piece);
+        at += POOL__PIECE_SIZE;
+        sent += piece.size;
+        if (piece.kind == POOL__PIECE_RING)
+            continue;
+        memcpy(at, next, (size_t)piece.size);
+        memset(at + piece.size, 0, POOL__PIECE_ALIGN);
+        at += pool__padded(piece.size, POOL__PIECE_ALIGN);
+    }
+    memset(at, 0, (size_t)padding);
+    free(whole);
+    return (size_t)(at - to) + (size_t)padding;
+}
+
 bool worker_publish(struct worker *worker, const struct pool__record *record, unsigned char first)
 {
     struct pool__board *page = worker->life->page;
@@ -109,8 +144,8 @@ bool worker_publish(struct worker *worker, const struct pool__record *record, un
     if (worker->base != worker->staged)
         return false;
     free(worker->outbox);
-    MUST((worker->outbox = malloc(size)) != NULL);
-    fill(worker->outbox, record, first);
+    MUST((worker->outbox = malloc(size + size / 64 + 4096)) != NULL);
+    size = fill_pieces(worker, worker->outbox, record, first);
     worker->outbox_from = 0;
     worker->outbox_to = size;
     worker->base = worker->written = worker->staged += size;
@@ -160,6 +195,29 @@ static void check_batch(const struct pool__frame *frame, const unsigned char *bo
         MUST(pool__frame_item(frame, body, &cursor, i, &item, &size));
 }
 
+/* The next piece of a large body. False: not here yet. */
+static bool next_piece(struct worker *worker)
+{
+    struct pool__piece piece;
+    size_t have, size;
+
+    read_input(worker);
+    have = worker->to - worker->from;
+    if (have < POOL__PIECE_SIZE)
+        return false;
+    MUST(pool__piece_decode(worker->input + worker->from, worker->missing, &piece));
+    size = piece.kind == POOL__PIECE_PIPE ? (size_t)pool__padded(piece.size, POOL__PIECE_ALIGN) : 0;
+    if (have - POOL__PIECE_SIZE < size)
+        return false;
+    if (piece.kind == POOL__PIECE_RING) {
+        MUST(pool__ring_piece(&worker->life->bulk->in, worker->taken, piece.size) != NULL);
+        pool__ring_took(&worker->life->bulk->in, &worker->taken, (size_t)piece.size);
+    }
+    worker->from += POOL__PIECE_SIZE + size;
+    worker->missing -= piece.size;
+    return true;
+}
+
 static bool next_frame(struct worker *worker)
 {
     struct pool__frame frame;
@@ -170,10 +228,15 @@ static bool next_frame(struct worker *worker)
     if (have < POOL__FRAME_SIZE)
         return false;
     MUST(pool__frame_decode(worker->input + worker->from, &frame));
+    if ((frame.flags & POOL__FRAME_PIECES) != 0) {
+        worker->missing = frame.item_size;
+        frame.body = 0;
+    }
     if (have - POOL__FRAME_SIZE < frame.body)
         return false;
     if (frame.kind == POOL__FRAME_BATCH) {
-        check_batch(&frame, worker->input + worker->from + POOL__FRAME_SIZE);
+        if ((frame.flags & POOL__FRAME_PIECES) == 0)
+            check_batch(&frame, worker->input + worker->from + POOL__FRAME_SIZE);
         worker->has_batch = true;
         worker->frame = frame;
     } else if (frame.kind == POOL__FRAME_STOP && publish_plain(worker, POOL__RECORD_LEAVING, 0)) {
@@ -305,6 +368,8 @@ bool worker_step(struct worker *worker, struct answer answer)
         worker_flush(worker);
         return worker->ready;
     }
+    if (worker->missing > 0)
+        return next_piece(worker);
     if (worker->in_item)
         return end_item(worker, answer);
     if (worker->has_batch)

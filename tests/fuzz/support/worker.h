@@ -16,12 +16,14 @@ struct worker {
     unsigned char *input; /* what was read from the task pipe: [from, to) is left */
     size_t from, to, room;
     struct pool__frame frame; /* the batch at hand */
+    uint64_t missing; /* of its body, which comes in pieces */
     bool has_batch, in_item, has_answered, ready;
     uint32_t offset;
     uint64_t base, staged, written; /* of the result stream */
     struct pool__record row;        /* the open one; count 0: none */
     size_t row_bytes;               /* of its results */
     bool undone;                    /* the last item's mark is RUN still */
+    uint64_t taken, put;            /* out of and into the rings of large bodies */
     unsigned char *outbox;          /* of records larger than staging: what is left to write */
     size_t outbox_from, outbox_to;
 };
