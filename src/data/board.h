@@ -19,8 +19,8 @@
  *
  * Results are one byte stream (wire.h), numbered from the life's first byte. `staging` holds its bytes [base,
  * staged); the pipe has carried some prefix of them. Published bytes never change; base moves, to `staged`, only when
- * all of them are in the pipe. A record too large for staging goes straight to the pipe: then the host has received
- * more than `staged` says.
+ * all of them are in the pipe. A record too large for staging goes straight to the pipe, its payload in pieces
+ * (bulk.h): then the host has received more than `staged` says.
  *
  * The worker's order for each item (rule 1): claim; started; running = RUN (release), the last thing before the call;
  * the call; payload into staging; staged (release); running = DONE; the next claim.

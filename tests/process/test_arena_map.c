@@ -105,6 +105,43 @@ static void their_bytes_go_through_no_pipe(void **state)
     pool_destroy(pool);
 }
 
+/* The size of a result is its argument's, its bytes too. */
+static int task_gives_it_back(struct pool_task *task)
+{
+    return pool_return(task, task->arg, task->size);
+}
+
+/* Bodies that come in pieces have no places: what goes on with a large argument outside comes with a record. */
+static void large_items_here_and_there(void **state)
+{
+    static const size_t sizes[] = {60 * 1024 - 16, 60 * 1024, 60 * 1024 + 1, MIB + 5};
+
+    (void)state;
+    make(2, 32 * MIB);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t whole = 5 * sizes[i];
+        unsigned char *here = made(malloc(whole)), *out_here = made(malloc(whole));
+        unsigned char *there = block(whole), *out_there = block(whole);
+
+        for (size_t at = 0; at < whole; at++)
+            here[at] = there[at] = (unsigned char)(at * 7 + at / 251);
+        for (int way = 0; way < 4; way++) {
+            unsigned char *out = way & 2 ? out_there : out_here;
+
+            memset(out, 0xee, whole);
+            assert_status(pool_map(pool, task_gives_it_back, pool_items(way & 1 ? there : here, 5, sizes[i]), out, sizes[i],
+                                   NULL),
+                          POOL_OK);
+            assert_memory_equal(out, here, whole);
+        }
+        pool_arena_free(pool, there);
+        pool_arena_free(pool, out_there);
+        free(here);
+        free(out_here);
+    }
+    pool_destroy(pool);
+}
+
 /* Where it found its argument, and where its result goes. */
 struct found {
     const void *arg, *space;
@@ -543,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(arrays_there_and_here),
         PROCESS_TEST(their_bytes_go_through_no_pipe),
+        PROCESS_TEST(large_items_here_and_there),
         PROCESS_TEST(the_places_are_the_programs_own),
         PROCESS_TEST(an_imap_refers_to_its_items),
         PROCESS_TEST(shared_bytes_are_not_copied),

@@ -156,11 +156,36 @@ static void successors_have_it_not(void **state)
     }
 }
 
+/* The same with a secret at the end of what is too large for a frame: it goes through the memory that they share. */
+static void large_ones_are_wiped(void **state)
+{
+    enum { SIZE = 300000 };
+    unsigned char *large = made(calloc(1, SIZE)), *told = made(malloc(SIZE));
+    struct veiled veiled;
+    struct pool *pool = made(pool_create(1, NULL));
+
+    (void)state;
+    gate_open(&ground->gate[0]);
+    for (int round = 0; round < 3; round++) {
+        make_secret(large, &veiled); /* at its beginning, for task_is_told() */
+        memcpy(large + SIZE - SECRET, large, SECRET);
+        assert_status(pool_apply(pool, task_is_told, large, SIZE, told, SIZE, NULL), POOL_OK);
+        assert_memory_equal(told, large, SIZE);
+        assert_true(atomic_load(&ground->count[0]) > 0);
+        assert_status(pool_apply(pool, task_killed, NULL, 0, NULL, 0, NULL), POOL_CRASHED);
+        assert_int_equal(looked_for(pool, &veiled), 0);
+    }
+    pool_destroy(pool);
+    free(large);
+    free(told);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(neighbours_have_it_not),
         PROCESS_TEST(successors_have_it_not),
+        PROCESS_TEST(large_ones_are_wiped),
     };
 
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});

@@ -130,6 +130,22 @@ static void unmapped_pages_are_gone(void **state)
     munmap(again, SIZE);
 }
 
+static void wiped_pages_are_zero(void **state)
+{
+    size_t page = pool__page_size(), size = 4 * page, i;
+    unsigned char *pages = pool__shared_pages_map(size);
+
+    (void)state;
+    assert_non_null(pages);
+    memset(pages, 1, size);
+    pool__shared_pages_wipe(pages + page, 2 * page);
+    for (i = 0; i < size; i++)
+        assert_int_equal(pages[i], i < page || i >= 3 * page);
+    pages[page] = 2; /* they are there again */
+    assert_int_equal(pages[page], 2);
+    pool__shared_pages_unmap(pages, size);
+}
+
 #if defined(MADV_DONTFORK) && !defined(POOL__PORTABLE)
 static void what_is_kept_from_children_kills_them(void **state)
 {
@@ -172,6 +188,7 @@ int main(void)
 #endif
         cmocka_unit_test(no_memory_is_told),
         cmocka_unit_test(unmapped_pages_are_gone),
+        cmocka_unit_test(wiped_pages_are_zero),
 #if defined(MADV_DONTFORK) && !defined(POOL__PORTABLE)
         cmocka_unit_test(what_is_kept_from_children_kills_them),
 #endif
