@@ -17,6 +17,7 @@ struct watch {
     const struct several *several;
     const struct pool *pool;
     uint64_t seen; /* of pool->watched_done */
+    bool found;    /* it may be asked again after it has said so */
 };
 
 static size_t first_done(const struct several *several)
@@ -42,10 +43,11 @@ static bool one_is_done(const void *context)
 {
     struct watch *watch = (struct watch *)(uintptr_t)context;
 
-    if (watch->seen == watch->pool->watched_done)
-        return false;
-    watch->seen = watch->pool->watched_done;
-    return first_done(watch->several) < watch->several->count;
+    if (!watch->found && watch->seen != watch->pool->watched_done) {
+        watch->seen = watch->pool->watched_done;
+        watch->found = first_done(watch->several) < watch->several->count;
+    }
+    return watch->found;
 }
 
 static struct pool *first_pool(const struct several *several)
@@ -76,7 +78,7 @@ static enum pool_status check_several(const struct several *several, const char 
 /* Under the lock. */
 static bool wait_for_one(struct pool *pool, const struct several *several, uint64_t end)
 {
-    struct watch watch = {several, pool, pool->watched_done};
+    struct watch watch = {several, pool, pool->watched_done, false};
 
     if (first_done(several) < several->count)
         return true;
