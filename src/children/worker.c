@@ -334,7 +334,8 @@ static bool run_on(const struct pool__frame *frame, const unsigned char *body, s
         task->place = places->first;
         task->place_size = places->each;
     }
-    for (offset = first; offset < end && well && !hurry; offset++) {
+    /* the claim may become shorter on the way */
+    for (offset = first; offset < end && offset < block->claim.end && well && !hurry; offset++) {
         prepare_on(frame, offset);
         task->given.arg = arg;
         pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);

@@ -191,7 +191,6 @@ static void end_one_of_row(struct pool *pool, struct pool__seat *seat, const str
                            bool no_memory)
 {
     struct pool__job *job = pool__seat_head(seat)->job;
-    const unsigned char *bytes = row->bytes + (size_t)which * row->stride;
     struct pool__outcome outcome;
     bool keep = true;
     void *place;
@@ -207,7 +206,7 @@ static void end_one_of_row(struct pool *pool, struct pool__seat *seat, const str
         outcome.status = POOL_NO_MEMORY;
         outcome.why = "no memory for the result in this process";
     } else if (place != NULL && row->bytes != NULL) {
-        memcpy(place, bytes, row->size);
+        memcpy(place, row->bytes + (size_t)which * row->stride, row->size);
     }
     pool__scheduler_result(&pool->scheduler, seat, &outcome, pool__now());
 }
@@ -252,7 +251,7 @@ static bool end_whole_row(struct pool *pool, struct pool__seat *seat, struct poo
         size_t before = known * pool__row_stride(record->each, record->timed);
         bool nothing = record->size == 0;
 
-        end_row(pool, seat, record, known, arrival->placed || nothing ? NULL : bytes + before,
+        end_row(pool, seat, record, known, arrival->placed || bytes == NULL ? NULL : bytes + before,
                 !arrival->placed && !nothing && bytes == NULL);
     }
     free(arrival->heap);

@@ -443,7 +443,7 @@ void *pool__shared_pages_map(size_t size)
 {
     if (size != pages_size) {
         free(pages);
-        pages = aligned_alloc(64, size);
+        pages = aligned_alloc(64, (size + 63) / 64 * 64);
         MUST(pages != NULL);
         pages_size = size;
     }
