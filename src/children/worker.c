@@ -8,572 +8,29 @@
 
 #include "base/barrier.h"
 #include "base/child.h"
-#include "base/clock.h"
-#include "base/descriptor.h"
 #include "base/fork_child.h"
 #include "base/process_self.h"
 #include "base/shared_pages.h"
+#include "children/batch.h"
 #include "children/crash_record.h"
 #include "children/result_stream.h"
 #include "children/shared_bytes.h"
-#include "children/spare.h"
 #include "children/task.h"
-#include "data/spin.h"
-#include "data/wire.h"
-
-#define INPUT_ROOM 65536u
-/* ns from the start of the oldest staged item: rule 5's 50 us, which keeps its millisecond too */
-#define FLUSH_AFTER (50 * UINT64_C(1000))
-/* the same of results that are in the arena: what is written of them only says so, and somebody who waits asks */
-#define FLUSH_THERE (500 * UINT64_C(1000))
-/* items claimed together (rule 7): so many as take no longer than this, ns, and no more than that */
-#define BLOCK_TIME  (5 * UINT64_C(1000))
-#define BLOCK_ITEMS 256u
-
-/* Its pages are there only when something was read into them; those of the heap are not disturbed. */
-static _Alignas(64) unsigned char small_input[INPUT_ROOM];
+#include "children/task_pipe.h"
 
 /* One process, one worker. */
 static struct worker {
     struct pool__worker_birth birth;
     const struct pool__worker_setup *setup;
-    struct pool__board *board;
     struct pool__fork_guard guard;
     void *state;
-    /* task pipe: bytes [from, to) of `input` are unread; `from` is a multiple of 16 */
-    unsigned char *input; /* of INPUT_ROOM bytes */
-    size_t from, to;
-    uint64_t taken;            /* bytes read so far */
-    uint64_t ring_taken;       /* from the ring of large bodies */
-    struct pool__spare bodies; /* memory of an earlier large one */
-    struct pool__spin spin;
-    uint64_t started_items; /* marks so far: tasks_per_worker counts these */
     bool leaving;
-    uintptr_t known_function; /* checked already */
-    struct pool__place done;  /* the last mark that said DONE */
-    struct pool__task task;
-    struct pool__places places; /* of the batch */
 } self;
 
 _Noreturn void pool__worker_exit(int status)
 {
     pool__stdio_flush();
     _exit(status);
-}
-
-/*
- * A child that a task forked and that came back into our code: it must touch nothing of ours (its descriptors and
- * results are its parent's).
- */
-static void leave_if_stray(void)
-{
-    if (pool__is_stray_child())
-        pool__worker_exit(0);
-}
-
-/* ---- one item */
-
-/* NULL: such a function is not in this process. */
-static pool_function *own_function(uintptr_t function)
-{
-    if (function != self.known_function && !pool__executable_map_has(&self.setup->code, function))
-        return NULL;
-    self.known_function = function;
-    return (pool_function *)function;
-}
-
-/* The place of an item's result in the arena, or NULL. */
-static unsigned char *results_there(uint32_t offset)
-{
-    if (self.task.place_size == 0)
-        return NULL;
-    return (unsigned char *)(uintptr_t)self.places.results + (size_t)offset * self.task.place_size;
-}
-
-/*
- * The result's room lies where its record will stand, so that a result that has one is never copied. All is set anew:
- * the last task may have written there.
- */
-static void prepare_task(const struct pool__frame *frame, uint32_t offset)
-{
-    struct pool__task *task = &self.task;
-
-    task->given.index = frame->first == POOL__EACH_ALONE ? 0 : (size_t)(frame->first + offset);
-    task->given.state = self.state;
-    task->given.attempt = frame->attempt;
-    task->staging = pool__stream_room.from + POOL__RECORD_SIZE;
-    task->staging_room =
-        (size_t)(pool__stream_room.to - pool__stream_room.from) - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
-    task->place = results_there(offset);
-    task->result_size = 0;
-    task->has_result = task->no_memory = task->in_place = false;
-    pool__words_forget();
-}
-
-/* How much memory may be kept for the next: what is kept must not be what has the worker replaced. */
-static size_t most_to_keep(void)
-{
-    size_t limit = self.setup->worker_memory / 16;
-
-    return limit != 0 && limit < POOL__SPARE_MOST ? limit : POOL__SPARE_MOST;
-}
-
-static void forget_heap_result(void)
-{
-    pool__spare_give(&self.task.spare, self.task.heap, self.task.heap_room, most_to_keep());
-    self.task.heap = NULL;
-    self.task.heap_room = 0;
-}
-
-static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum pool__how how, int code, uint64_t start,
-                         uint64_t end)
-{
-    struct pool__record record;
-    const void *payload = NULL;
-
-    memset(&record, 0, sizeof record);
-    record.kind = POOL__RECORD_RESULT;
-    record.how = how;
-    record.batch = frame->batch;
-    record.offset = offset;
-    record.code = code;
-    record.start = start;
-    record.run = end - start;
-    if (how == POOL__HOW_OK && self.task.in_place) {
-        record.there = true;
-    } else if (how == POOL__HOW_OK && self.task.has_result) {
-        record.size = self.task.result_size;
-        payload = pool__task_result(&self.task);
-    } else if (how == POOL__HOW_FAILED) {
-        record.size = strlen(pool__words());
-        payload = pool__words();
-    }
-    pool__stream_send(&record, payload, start);
-    forget_heap_result();
-}
-
-/*
- * Items that were claimed together. Their times: each by the clock where the program is told of it, else all together.
- * A mark says DONE only of the last: until then the next RUN says as much.
- */
-struct block {
-    struct pool__claim claim;
-    uint32_t count;          /* claimed at first */
-    uint64_t began;          /* the first */
-    uint64_t start, end;     /* of the last item, or of all, where times are not told */
-    pool_function *function; /* NULL: not in this process */
-    bool watched;            /* the host may take it back: the word is looked at before each item */
-    bool timed;              /* one item, or the program is told of each */
-    bool cut;                /* not all that were claimed have been run */
-    bool broken;             /* the last one did not end well, or left a large result; or the claim is lost */
-};
-
-static void start_clock(struct block *block, uint64_t now)
-{
-    block->start = block->end = now;
-    atomic_store_explicit(&self.board->started, now, memory_order_relaxed);
-}
-
-/* A write may take long: what follows has not begun before its end, and no item has had the time. */
-static void flush(struct block *block)
-{
-    uint64_t begin = pool__now();
-
-    pool__stream_flush();
-    block->end = pool__now();
-    block->began += block->end - begin;
-    block->start += block->end - begin;
-}
-
-/* Rule 5, the part after an item; `hurry` is rule 6's: a finished result must not wait for the items behind it. */
-static void flush_if_due(struct block *block, bool hurry)
-{
-    uint64_t after = self.task.place_size > 0 ? FLUSH_THERE : FLUSH_AFTER;
-
-    if (hurry || (pool__stream_oldest() != 0 && block->end - pool__stream_oldest() >= after))
-        flush(block);
-}
-
-/* Room for a result, whatever it may be, that is not to go on the heap. */
-static void make_room_for_result(struct block *block)
-{
-    if (pool__stream_room.to - pool__stream_room.from < (ptrdiff_t)POOL__RESULT_ROOM)
-        flush(block);
-}
-
-static void mark_done(const struct pool__frame *frame, uint32_t offset)
-{
-    self.done.batch = frame->batch;
-    self.done.offset = offset;
-    self.done.mark = POOL__MARK_DONE;
-    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_DONE);
-}
-
-/* The last thing before the call. False: the host has taken the item back. */
-static bool may_start(const struct pool__frame *frame, struct block *block)
-{
-    uint32_t offset = block->claim.next;
-
-    pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
-    if (!block->watched || pool__board_may_start(self.board, &block->claim))
-        return true;
-    if (offset > 0)
-        mark_done(frame, offset - 1);
-    else
-        pool__board_mark(self.board, self.done.batch, self.done.offset, self.done.mark);
-    return false;
-}
-
-/* The function has returned: its item's outcome into the stream. Apart where a row has no place for it. */
-static void end_item(const struct pool__frame *frame, uint32_t offset, struct block *block, enum pool__how how,
-                     int code)
-{
-    struct pool__task *task = &self.task;
-
-    bool broken = how != POOL__HOW_OK || task->heap != NULL || (!task->in_place && task->result_size > POOL__ROW_EACH);
-
-    block->broken = broken; /* not read back here: a load that spans several flags would wait for this store */
-    if (broken || block->timed)
-        block->end = pool__now();
-    if (broken || frame->count == 1)
-        send_outcome(frame, offset, how, code, block->start, block->end);
-    else
-        pool__stream_add(frame, offset, task->in_place ? NULL : task->staging, task->in_place ? 0 : task->result_size,
-                         block->start, block->end - block->start);
-    if (how != POOL__HOW_OK) {
-        mark_done(frame, offset);
-        flush(block);
-    }
-}
-
-/* What a task has printed is written after it: the next one may crash. */
-static void after_call(void)
-{
-    leave_if_stray();
-    if (!pool__stdio_is_clean())
-        pool__stdio_flush();
-}
-
-static enum pool__how how_it_ended(int code)
-{
-    return code != 0 ? POOL__HOW_FAILED : self.task.no_memory ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
-}
-
-static void run_item(const struct pool__frame *frame, struct block *block)
-{
-    uint32_t offset = block->claim.next;
-    enum pool__how how = POOL__HOW_REFUSED;
-    int code = 0;
-
-    make_room_for_result(block);
-    prepare_task(frame, offset);
-    if (block->timed)
-        start_clock(block, block->end);
-    block->broken = !may_start(frame, block);
-    if (block->broken)
-        return;
-    block->claim.next = offset + 1;
-    if (block->function != NULL) {
-        code = block->function(&self.task.given);
-        after_call();
-        how = how_it_ended(code);
-    }
-    end_item(frame, offset, block, how, code);
-}
-
-/* Is it this worker's time to be replaced? Looked at between items only. */
-static void look_for_end(void)
-{
-    if (self.setup->tasks_per_worker != 0 && self.started_items >= self.setup->tasks_per_worker)
-        self.leaving = true;
-    else if (self.setup->worker_memory != 0 && pool__resident_size() > self.setup->worker_memory)
-        self.leaving = true;
-}
-
-static bool somebody_waits(void)
-{
-    return atomic_load_explicit(&self.board->hurry, memory_order_relaxed) != 0;
-}
-
-/* Does the next item's result follow on others of a row? Then little is to be prepared. */
-static bool may_run_on(const struct pool__frame *frame, const struct block *block, struct pool__row_places *places)
-{
-    return block->function != NULL && !block->timed && frame->item_size != POOL__VARIES && frame->count > 1 &&
-           pool__stream_places(frame, block->claim.next, block->claim.end - block->claim.next, places);
-}
-
-static void prepare_on(const struct pool__frame *frame, uint32_t offset)
-{
-    struct pool__task *task = &self.task;
-
-    task->given.size = (size_t)frame->item_size; /* all of it anew: the last one may have written there */
-    task->given.index = (size_t)(frame->first + offset);
-    task->given.state = self.state;
-    task->given.attempt = frame->attempt;
-    task->result_size = 0;
-    task->has_result = task->no_memory = task->in_place = false;
-    pool__words_forget();
-}
-
-/*
- * What is left of cheap items when a row is open: a mark, the call, a look at what it has left, and that in its place.
- * The marks publish each result; they are counted when they have ended. True: somebody waits.
- */
-static bool run_on(const struct pool__frame *frame, const unsigned char *body, struct block *block,
-                   const struct pool__row_places *places)
-{
-    struct pool__task *task = &self.task;
-    size_t place_size = task->place_size;
-    uint32_t first = block->claim.next, offset, end = first + places->most;
-    const unsigned char *arg = body + (size_t)first * (size_t)frame->item_size;
-    bool hurry = false, well = true;
-    int code = 0;
-
-    prepare_task(frame, first); /* the room behind the places */
-    if (places->first != NULL) {
-        task->place = places->first;
-        task->place_size = places->each;
-    }
-    /* the claim may become shorter on the way */
-    for (offset = first; offset < end && offset < block->claim.end && well && !hurry; offset++) {
-        prepare_on(frame, offset);
-        task->given.arg = arg;
-        pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
-        if (block->watched && !pool__board_may_start(self.board, &block->claim)) {
-            mark_done(frame, offset - 1); /* others of the row were before it */
-            block->broken = true;
-            break;
-        }
-        block->claim.next = offset + 1;
-        code = block->function(&task->given);
-        after_call();
-        well = code == 0 && !task->no_memory && task->in_place;
-        arg += frame->item_size;
-        task->place += task->place_size;
-        hurry = somebody_waits();
-    }
-    task->place_size = place_size;
-    task->place = NULL;
-    if (task->in_place)
-        forget_heap_result(); /* it was larger, for a moment */
-    pool__stream_stand(places, offset - first - !well);
-    if (!well)
-        end_item(frame, offset - 1, block, how_it_ended(code), code);
-    return hurry;
-}
-
-static void find_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
-                      uint32_t offset)
-{
-    struct pool_task *given = &self.task.given;
-
-    if (!pool__frame_item(frame, body, cursor, offset, &given->arg, &given->size))
-        _exit(0); /* not a frame that a host of this version makes */
-}
-
-/* Up to its end, or until somebody waits for what is finished. */
-static void run_block(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,
-                      struct block *block)
-{
-    uint32_t first = block->claim.next;
-    struct pool__row_places places;
-    bool hurry = false;
-
-    while (block->claim.next < block->claim.end && !block->broken && !hurry) {
-        if (may_run_on(frame, block, &places)) {
-            hurry = run_on(frame, body, block, &places);
-            continue;
-        }
-        find_item(frame, body, cursor, block->claim.next);
-        run_item(frame, block);
-        hurry = somebody_waits();
-    }
-    self.started_items += block->claim.next - first;
-    if (!block->timed && !block->broken) {
-        block->end = pool__now();
-        pool__stream_took(block->end - block->start);
-    }
-    block->cut = block->claim.next - first < block->count;
-    if (block->claim.next > first)
-        mark_done(frame, block->claim.next - 1);
-    pool__board_give_back(self.board, &block->claim);
-    if (hurry)
-        atomic_store_explicit(&self.board->hurry, 0, memory_order_relaxed);
-    flush_if_due(block, hurry);
-}
-
-/* Twice as many as the last time while they are short, one by one as soon as they are not, or the host wants them back. */
-static uint32_t next_block(const struct block *block)
-{
-    uint64_t took = block->end - block->began;
-
-    if (block->broken || block->cut || took > BLOCK_TIME)
-        return 1;
-    return took < BLOCK_TIME / 2 && block->count < BLOCK_ITEMS ? block->count * 2 : block->count;
-}
-
-/* What counts its items, or looks at its memory after each, claims them one by one. */
-static bool may_claim_blocks(const struct pool__frame *frame)
-{
-    return (frame->flags & POOL__FRAME_BLOCKS) != 0 && self.setup->tasks_per_worker == 0 &&
-           self.setup->worker_memory == 0;
-}
-
-static void run_batch(const struct pool__frame *frame, const unsigned char *body)
-{
-    bool blocks = may_claim_blocks(frame), timed = (frame->flags & POOL__FRAME_TIMED) != 0;
-    struct pool__cursor cursor = {0, 0};
-    struct block block;
-    uint32_t most = 1;
-
-    pool__shared_bytes_find(frame->shared, &self.task.given);
-    memset(&block, 0, sizeof block);
-    block.function = own_function((uintptr_t)frame->function);
-    block.watched = (frame->flags & POOL__FRAME_BLOCKS) != 0;
-    block.end = blocks ? pool__now() : 0;
-    while (!self.leaving && pool__board_claim(self.board, frame->batch, most, &block.claim)) {
-        block.count = block.claim.end - block.claim.next;
-        block.broken = false;
-        block.timed = timed || block.count == 1;
-        /* the end of one is the beginning of the next, save where a deadline is counted from it */
-        block.began = blocks ? block.end : pool__now();
-        start_clock(&block, block.began);
-        run_block(frame, body, &cursor, &block);
-        most = blocks ? next_block(&block) : 1;
-        look_for_end();
-    }
-    if (!self.leaving)
-        pool__stream_send_plain(POOL__RECORD_LEFT, frame->batch);
-}
-
-/* ---- the task pipe */
-
-/* Only the host's word is looked at, no system call is made; what it says about the pipe is true, or is no worry. */
-static void look_for_a_moment(void)
-{
-    bool seen, late;
-    uint64_t end;
-
-    if (atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken || !pool__spin_may(&self.spin))
-        return;
-    end = pool__now() + self.spin.budget;
-    do {
-        seen = atomic_load_explicit(&self.board->sent, memory_order_acquire) > self.taken;
-        late = pool__now() >= end; /* what is seen too late came while another process had the processor */
-    } while (!seen && !late);
-    if (late)
-        pool__spin_vain(&self.spin);
-    else
-        pool__spin_hit(&self.spin);
-}
-
-/* Waits for bytes; everything finished is flushed before a read that may block. */
-static size_t read_tasks(unsigned char *to, size_t room)
-{
-    ssize_t got;
-
-    pool__stream_flush();
-    pool__stream_check_tasks();
-    look_for_a_moment();
-    got = pool__read_some(self.birth.tasks, to, room);
-    if (got <= 0)
-        _exit(0);        /* the host is gone */
-    pool__stream_ring(); /* there is room now */
-    self.taken += (uint64_t)got;
-    return (size_t)got;
-}
-
-/*
- * Waits until `need` unread bytes are here, at most INPUT_ROOM. What is unread moves to the start where there is no
- * room behind it, and keeps its alignment.
- */
-static void fill_input(size_t need)
-{
-    if (self.from == self.to)
-        self.from = self.to = 0;
-    if (INPUT_ROOM - self.from < need) {
-        memmove(self.input, self.input + self.from, self.to - self.from);
-        self.to -= self.from;
-        self.from = 0;
-    }
-    while (self.to - self.from < need)
-        self.to += read_tasks(self.input + self.to, INPUT_ROOM - self.to);
-}
-
-static bool in_pieces(const struct pool__frame *frame)
-{
-    return (frame->flags & POOL__FRAME_PIECES) != 0;
-}
-
-static void next_frame(struct pool__frame *frame)
-{
-    fill_input(POOL__FRAME_SIZE);
-    if (!pool__frame_decode(self.input + self.from, frame) ||
-        (!in_pieces(frame) && frame->body > POOL__PLACES_SIZE + POOL__FRAME_MAX))
-        _exit(0); /* not a frame that a host of this version makes */
-    if (!in_pieces(frame))
-        fill_input(POOL__FRAME_SIZE + (size_t)frame->body);
-}
-
-/* ---- large bodies: data/bulk.h */
-
-/* Bytes of the task pipe, of which some may have been read already. */
-static void receive_piped(unsigned char *to, size_t size)
-{
-    size_t here = self.to - self.from < size ? self.to - self.from : size;
-
-    memcpy(to, self.input + self.from, here);
-    self.from += here;
-    while (here < size)
-        here += read_tasks(to + here, size - here);
-}
-
-static void receive_from_ring(unsigned char *to, size_t size)
-{
-    const unsigned char *piece = pool__ring_piece(&self.birth.bulk->in, self.ring_taken, size);
-
-    if (piece == NULL)
-        _exit(0);
-    memcpy(to, piece, size);
-    pool__ring_took(&self.birth.bulk->in, &self.ring_taken, size);
-}
-
-/* The next piece of a body, of which `left` bytes are missing. 0: they never come, no item of it is ours any more. */
-static size_t receive_piece(unsigned char *to, size_t left)
-{
-    struct pool__piece piece;
-
-    fill_input(POOL__PIECE_SIZE);
-    if (!pool__piece_decode(self.input + self.from, left, &piece))
-        _exit(0);
-    self.from += POOL__PIECE_SIZE;
-    if (piece.kind == POOL__PIECE_NEVER)
-        return 0;
-    if (piece.kind == POOL__PIECE_RING)
-        receive_from_ring(to, (size_t)piece.size);
-    else
-        receive_piped(to, (size_t)pool__padded(piece.size, POOL__PIECE_ALIGN));
-    return (size_t)piece.size;
-}
-
-/* Into memory that is then the caller's, of *room bytes: the last piece's padding has room there too. */
-static unsigned char *receive_body(size_t size, size_t *room)
-{
-    size_t have = 0, got = 1;
-    unsigned char *body;
-
-    if (size > SIZE_MAX / 2)
-        _exit(0);
-    body = pool__spare_take(&self.bodies, size + POOL__PIECE_ALIGN, room);
-    if (body == NULL)
-        body = malloc(*room = size + POOL__PIECE_ALIGN);
-    if (body == NULL)
-        pool__worker_exit(ENOMEM);
-    while (have < size && got > 0) {
-        got = receive_piece(body + have, size - have);
-        have += got;
-    }
-    return body;
 }
 
 /* ---- frames */
@@ -589,14 +46,14 @@ static bool keep_shared(const struct pool__frame *frame, const unsigned char *bo
 static void obey(const struct pool__frame *frame, const unsigned char *body)
 {
     struct pool__frame whole = *frame;
+    struct pool__places places;
 
-    body = pool__frame_body(&whole, body, &self.places);
+    body = pool__frame_body(&whole, body, &places);
     if (body == NULL)
         _exit(0); /* not a frame that a host of this version makes */
     switch (frame->kind) {
     case POOL__FRAME_BATCH:
-        self.task.place_size = (size_t)self.places.result_size;
-        run_batch(&whole, body);
+        self.leaving = !pool__batch_run(&whole, body, &places);
         break;
     case POOL__FRAME_SHARED:
         if (!keep_shared(&whole, body))
@@ -611,31 +68,13 @@ static void obey(const struct pool__frame *frame, const unsigned char *body)
     }
 }
 
-static void handle_frame(const struct pool__frame *frame)
-{
-    if (in_pieces(frame)) {
-        size_t room;
-        unsigned char *body;
-
-        self.from += POOL__FRAME_SIZE;
-        body = receive_body((size_t)frame->item_size, &room);
-        obey(frame, body);
-        pool__spare_give(&self.bodies, body, room, most_to_keep());
-    } else {
-        obey(frame, self.input + self.from + POOL__FRAME_SIZE);
-        self.from += POOL__FRAME_SIZE + (size_t)frame->body;
-    }
-    pool__spare_turn(&self.bodies);
-    pool__spare_turn(&self.task.spare);
-}
-
 /* ---- a life */
 
 /* What a task forks has not our board, where the system has not kept it back itself. */
 static void unmap_board(struct pool__fork_guard *guard)
 {
     (void)guard;
-    pool__shared_pages_unmap(self.board, sizeof *self.board);
+    pool__shared_pages_unmap(self.birth.board, sizeof *self.birth.board);
     pool__shared_pages_unmap(self.birth.bulk, sizeof *self.birth.bulk);
 }
 
@@ -674,7 +113,7 @@ static void start(void)
 
     if (self.setup->initializer != NULL) {
         code = self.setup->initializer(&self.state, self.setup->initializer_arg);
-        leave_if_stray();
+        pool__leave_if_stray();
         pool__stdio_flush();
         pool__die_with_parent(parent); /* the system forgets it where the initializer has become another user */
     }
@@ -705,13 +144,12 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
     memset(&self, 0, sizeof self); /* a worker of a pool that was made in a worker has that one's here */
     self.birth = *birth;
     self.setup = birth->setup;
-    self.board = birth->board;
-    self.task.board = birth->board;
-    self.spin.budget = birth->setup->spin;
     self.guard.in_child = unmap_board;
     pool__fork_guard_add(&self.guard);
     pool__worker_index_set((int)birth->seat);
     pool__stream_begin(birth);
+    pool__tasks_begin(birth);
+    pool__batch_begin(birth);
     pool__exit_hook(exit_hook);
     pool__crash_record_begin(birth->board, (uintptr_t)&frame);
     pool__go_first();
@@ -719,10 +157,10 @@ _Noreturn void pool__worker_main(const struct pool__worker_birth *birth)
         pool__worker_exit(ENOSYS);
     start();
     end_with_this_thread();
-    self.input = small_input;
+    pool__batch_state(self.state);
     while (!self.leaving) {
-        next_frame(&frame);
-        handle_frame(&frame);
+        obey(&frame, pool__tasks_next(&frame));
+        pool__tasks_done(&frame, pool__batch_spare_most());
     }
     leave();
 }
