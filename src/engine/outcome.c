@@ -237,16 +237,18 @@ static bool retry(struct pool__scheduler *scheduler, struct pool__seat *seat, ui
     unsigned attempt = run->attempt;
     uint64_t index = run->first + run->done;
     struct pool__run *again = NULL;
+    bool same_memory =
+        run == &job->own && run->done + 1 == run->count; /* which is free when the old one is struck off */
 
     if (attempt > job->retries || job->withdrawn || scheduler->aborted ||
         pool__job_asked(job, index) != POOL__ASKED_NOTHING ||
         (outcome->status != POOL_CRASHED && outcome->status != POOL_EXITED && outcome->status != POOL_EXPIRED))
         return false;
-    if (!pool__job_is_single(job) && (again = pool__run_make(job, index, 1)) == NULL)
+    if (!same_memory && (again = pool__run_make(job, index, 1)) == NULL)
         return false;
     strike_off(scheduler, seat, batch);
-    if (pool__job_is_single(job))
-        again = pool__run_make(job, index, 1); /* the same memory: the old one must be struck off first */
+    if (same_memory)
+        again = pool__run_make(job, index, 1);
     again->attempt = attempt + 1;
     scheduler->retried++;
     pool__list_push(again_list, &again->link);
