@@ -22,11 +22,13 @@ bool pool__shared_bytes_keep(uint64_t id, const void *bytes, size_t size)
 {
     void *copy = malloc(size > 0 ? size : 1);
 
-    if (copy == NULL || !pool__shared_bytes_refer(id, copy, size)) {
+    if (copy == NULL)
+        return false;
+    memcpy(copy, bytes, size);
+    if (!pool__shared_bytes_refer(id, copy, size)) {
         free(copy);
         return false;
     }
-    memcpy(copy, bytes, size);
     kept->copy = copy;
     return true;
 }
