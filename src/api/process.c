@@ -30,7 +30,7 @@
 #include "base/process_self.h"
 
 #define LOOK_EVERY_MS 50 /* the longest nap of a wait that the descriptor may not wake */
-#define LAST_STRETCH  20 /* ms: from the closing of a dying process's descriptors to its status, with much to spare */
+#define LAST_STRETCH  500 /* naps of 1 ms, of a busy machine: from the closing of descriptors to a status */
 #define GATE_CLOSE    'c'
 #define GATE_KEEP     'k'
 
@@ -282,7 +282,7 @@ static bool has_ended(struct pool_process *process)
         return true;
     if (process->fd_lies || !fd_speaks(process))
         return false;
-    for (int ms = 0; ms < LAST_STRETCH; ms++) {
+    for (int nap = 0; nap < LAST_STRETCH; nap++) {
         if (look_once(process))
             return true;
         poll(NULL, 0, 1);

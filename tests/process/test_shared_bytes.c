@@ -83,7 +83,8 @@ static void a_worker_does_not_grow_with_its_jobs(void **state)
             run_one(pool, shared, kind, round);
         }
         assert_true(first > 0);
-        assert_true(resident(worker) < first + 16 * MIB);
+        /* valgrind keeps 20 MB of what was freed; jobs whose bytes stay would make 54 MiB */
+        assert_in_range(resident(worker), 1, first + 32 * MIB);
     }
     assert_status(pool_apply(pool, task_pid, NULL, 0, &again, sizeof again, NULL), POOL_OK);
     assert_int_equal(again, worker);
