@@ -54,15 +54,16 @@ void pool__stdio_flush(void);
  * knows.
  */
 #if defined(__GLIBC__) && !defined(POOL__PORTABLE)
-static inline bool pool__stdio_is_clean(void)
+static inline bool pool__streams_are_clean(const FILE *out, const FILE *err)
 {
     /* the mode is above zero of a stream of wide characters, whose pointers are elsewhere */
-    return stdout->_IO_write_ptr == stdout->_IO_write_base && stdout->_mode <= 0 &&
-           stderr->_IO_write_ptr == stderr->_IO_write_base && stderr->_mode <= 0;
+    return ((out->_IO_write_ptr - out->_IO_write_base) | (err->_IO_write_ptr - err->_IO_write_base)) == 0 &&
+           (-out->_mode | -err->_mode) >= 0;
 }
 #else
-static inline bool pool__stdio_is_clean(void)
+static inline bool pool__streams_are_clean(const FILE *out, const FILE *err)
 {
+    (void)out, (void)err;
     return false;
 }
 #endif

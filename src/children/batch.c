@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
 #include "base/fork_child.h"
 #include "base/process_self.h"
 #include "children/result_stream.h"
@@ -41,11 +42,13 @@ void pool__batch_begin(const struct pool__worker_birth *birth)
     self.setup = birth->setup;
     self.board = birth->board;
     self.task.board = birth->board;
+    pool__task_begin(NULL);
 }
 
 void pool__batch_state(void *state)
 {
     self.state = state;
+    pool__task_begin(&self.task);
 }
 
 /*
@@ -93,8 +96,7 @@ static void prepare_task(const struct pool__frame *frame, uint32_t offset)
         (size_t)(pool__stream_room.to - pool__stream_room.from) - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
     task->place = results_there(offset);
     task->result_size = 0;
-    task->has_result = task->no_memory = task->in_place = false;
-    pool__words_forget();
+    task->left = 0;
 }
 
 size_t pool__batch_spare_most(void)
@@ -125,9 +127,9 @@ static void send_outcome(const struct pool__frame *frame, uint32_t offset, enum 
     record.code = code;
     record.start = start;
     record.run = end - start;
-    if (how == POOL__HOW_OK && self.task.in_place) {
+    if (how == POOL__HOW_OK && pool__task_has_left(&self.task, POOL__LEFT_IN_PLACE)) {
         record.there = true;
-    } else if (how == POOL__HOW_OK && self.task.has_result) {
+    } else if (how == POOL__HOW_OK && pool__task_has_left(&self.task, POOL__LEFT_RESULT)) {
         record.size = self.task.result_size;
         payload = pool__task_result(&self.task);
     } else if (how == POOL__HOW_FAILED) {
@@ -216,7 +218,8 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
 {
     struct pool__task *task = &self.task;
 
-    bool broken = how != POOL__HOW_OK || task->heap != NULL || (!task->in_place && task->result_size > POOL__ROW_EACH);
+    bool in_place = pool__task_has_left(task, POOL__LEFT_IN_PLACE);
+    bool broken = how != POOL__HOW_OK || task->heap != NULL || (!in_place && task->result_size > POOL__ROW_EACH);
 
     block->broken = broken; /* not read back here: a load that spans several flags would wait for this store */
     if (broken || block->timed)
@@ -224,8 +227,8 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
     if (broken || frame->count == 1)
         send_outcome(frame, offset, how, code, block->start, block->end);
     else
-        pool__stream_add(frame, offset, task->in_place ? NULL : task->staging, task->in_place ? 0 : task->result_size,
-                         block->start, block->end - block->start);
+        pool__stream_add(frame, offset, in_place ? NULL : task->staging, in_place ? 0 : task->result_size, block->start,
+                         block->end - block->start);
     if (how != POOL__HOW_OK) {
         mark_done(frame, offset);
         flush(block);
@@ -236,13 +239,15 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
 static void after_call(void)
 {
     pool__leave_if_stray();
-    if (!pool__stdio_is_clean())
+    if (!pool__streams_are_clean(stdout, stderr))
         pool__stdio_flush();
 }
 
 static enum pool__how how_it_ended(int code)
 {
-    return code != 0 ? POOL__HOW_FAILED : self.task.no_memory ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
+    if (code != 0)
+        return POOL__HOW_FAILED;
+    return pool__task_has_left(&self.task, POOL__LEFT_NO_MEMORY) ? POOL__HOW_NO_MEMORY : POOL__HOW_OK;
 }
 
 static void run_item(const struct pool__frame *frame, struct block *block)
@@ -288,64 +293,120 @@ static bool may_run_on(const struct pool__frame *frame, const struct block *bloc
            pool__stream_places(frame, block->claim.next, block->claim.end - block->claim.next, places);
 }
 
-static void prepare_on(const struct pool__frame *frame, uint32_t offset)
-{
-    struct pool__task *task = &self.task;
+/* How a row went on: items that were run, and of the last one its code, and whether its result stands in its place. */
+struct went_on {
+    uint32_t count;
+    int code;
+    bool well;
+    bool hurry; /* somebody waits */
+};
 
-    task->given.size = (size_t)frame->item_size; /* all of it anew: the last one may have written there */
-    task->given.index = (size_t)(frame->first + offset);
-    task->given.state = self.state;
-    task->given.attempt = frame->attempt;
-    task->result_size = 0;
-    task->has_result = task->no_memory = task->in_place = false;
-    pool__words_forget();
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The range word has changed since the marked item was claimed. False: it is not to be started. */
+static bool look_at_claim(const struct pool__frame *frame, struct block *block, uint32_t marked)
+{
+    block->claim.next = marked;
+    if (!block->watched || !pool__board_claim_lost(self.board, &block->claim))
+        return true;
+    mark_done(frame, marked - 1); /* others of the row were before it */
+    block->broken = true;
+    return false;
+}
+
+/* Of a task that has returned 0: its result stands in its place, nothing is printed, no child of its own came back. */
+static bool is_plain(const FILE *out, const FILE *err)
+{
+    return self.task.left == (POOL__LEFT_RESULT | POOL__LEFT_IN_PLACE) && !pool__is_stray_child() &&
+           pool__streams_are_clean(out, err);
+}
+
+static bool stands_in_place(void)
+{
+    return (self.task.left & (POOL__LEFT_IN_PLACE | POOL__LEFT_NO_MEMORY)) == POOL__LEFT_IN_PLACE;
 }
 
 /*
- * What is left of cheap items when a row is open: a mark, the call, a look at what it has left, and that in its place.
- * The marks publish each result; they are counted when they have ended. True: somebody waits.
+ * Up to `most`: for each a mark, a look at the range word as in pool__board_may_start(), the call, and a look at what it
+ * has left. This is most of what a cheap item costs, so what stays the same is looked up once. But what the task is given
+ * is written for each: the last one may have written there.
  */
+POOL__APART static struct went_on go_on(const struct pool__frame *frame, const unsigned char *arg, struct block *block,
+                                        uint32_t most)
+{
+    struct pool__task *task = &self.task;
+    struct pool__board *board = self.board;
+    const _Atomic uint64_t *range = &board->range[frame->batch % POOL__FLIGHT];
+    const FILE *out = stdout, *err = stderr;
+    const uint32_t first = block->claim.next;
+    const size_t start = (size_t)(frame->first + first);
+    uint64_t mark = pool__place_word((struct pool__place){frame->batch, first, POOL__MARK_RUN});
+    unsigned char *place = task->place;
+    size_t index = start, end = start + smaller(block->claim.end - first, most);
+    struct went_on went = {0, 0, true, false};
+
+    while (index < end) {
+        task->given.arg = arg;
+        task->given.size = (size_t)frame->item_size;
+        task->given.index = index;
+        task->given.state = self.state;
+        task->given.attempt = frame->attempt;
+        task->place = place;
+        task->left = 0;
+        pool__board_mark_word(board, mark);
+        atomic_signal_fence(memory_order_seq_cst); /* the mark comes first; the host's barrier does the rest */
+        if (atomic_load_explicit(range, memory_order_relaxed) != block->claim.word) {
+            if (!look_at_claim(frame, block, first + (uint32_t)(index - start)))
+                break;
+            end = start + smaller(block->claim.end - first, most);
+        }
+        went.code = block->function(&task->given);
+        index++;
+        if (went.code != 0 || !is_plain(out, err)) {
+            after_call();
+            went.well = went.code == 0 && stands_in_place();
+            if (!went.well)
+                break;
+        }
+        if (somebody_waits()) {
+            went.hurry = true;
+            break;
+        }
+        mark += POOL__NEXT_ITEM;
+        arg += frame->item_size;
+        place += task->place_size;
+    }
+    went.count = (uint32_t)(index - start);
+    block->claim.next = first + went.count;
+    return went;
+}
+
+/* What is left of cheap items when a row is open. The marks publish each; they are counted at the end. True: somebody waits. */
 static bool run_on(const struct pool__frame *frame, const unsigned char *body, struct block *block,
                    const struct pool__row_places *places)
 {
     struct pool__task *task = &self.task;
     size_t place_size = task->place_size;
-    uint32_t first = block->claim.next, offset, end = first + places->most;
-    const unsigned char *arg = body + (size_t)first * (size_t)frame->item_size;
-    bool hurry = false, well = true;
-    int code = 0;
+    uint32_t first = block->claim.next;
+    struct went_on went;
 
     prepare_task(frame, first); /* the room behind the places */
     if (places->first != NULL) {
         task->place = places->first;
         task->place_size = places->each;
     }
-    /* the claim may become shorter on the way */
-    for (offset = first; offset < end && offset < block->claim.end && well && !hurry; offset++) {
-        prepare_on(frame, offset);
-        task->given.arg = arg;
-        pool__board_mark(self.board, frame->batch, offset, POOL__MARK_RUN);
-        if (block->watched && !pool__board_may_start(self.board, &block->claim)) {
-            mark_done(frame, offset - 1); /* others of the row were before it */
-            block->broken = true;
-            break;
-        }
-        block->claim.next = offset + 1;
-        code = block->function(&task->given);
-        after_call();
-        well = code == 0 && !task->no_memory && task->in_place;
-        arg += frame->item_size;
-        task->place += task->place_size;
-        hurry = somebody_waits();
-    }
+    went = go_on(frame, body + (size_t)first * (size_t)frame->item_size, block, first + places->most);
     task->place_size = place_size;
     task->place = NULL;
-    if (task->in_place)
+    if (pool__task_has_left(task, POOL__LEFT_IN_PLACE))
         forget_heap_result(); /* it was larger, for a moment */
-    pool__stream_stand(places, offset - first - !well);
-    if (!well)
-        end_item(frame, offset - 1, block, how_it_ended(code), code);
-    return hurry;
+    pool__stream_stand(places, went.count - !went.well);
+    if (!went.well)
+        end_item(frame, first + went.count - 1, block, how_it_ended(went.code), went.code);
+    return went.hurry;
 }
 
 static void find_item(const struct pool__frame *frame, const unsigned char *body, struct pool__cursor *cursor,

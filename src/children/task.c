@@ -4,12 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-char pool__words_room[POOL__WORDS_ROOM];
+#include "base/compiler.h"
+
+static char words[POOL__WORDS_ROOM]; /* a page that is not there until somebody fails */
+static unsigned initializer_left;
+static unsigned *left = &initializer_left; /* of the task that runs, or the initializer */
 static int worker_index = -1;
+
+void pool__task_begin(struct pool__task *task)
+{
+    left = task != NULL ? &task->left : &initializer_left;
+    *left = 0;
+}
 
 const char *pool__words(void)
 {
-    return pool__words_room;
+    return (*left & POOL__LEFT_WORDS) != 0 ? words : "";
 }
 void pool__worker_index_set(int seat)
 {
@@ -53,10 +63,10 @@ static void *heap_space(struct pool__task *task, size_t size)
         return task->heap;
     heap = larger_heap(task, size, &room);
     if (heap == NULL) {
-        task->no_memory = true;
+        task->left |= POOL__LEFT_NO_MEMORY;
         return NULL;
     }
-    if (task->heap == NULL && task->has_result && !task->in_place)
+    if (task->heap == NULL && (task->left & (POOL__LEFT_RESULT | POOL__LEFT_IN_PLACE)) == POOL__LEFT_RESULT)
         memcpy(heap, task->staging, task->result_size);
     task->heap = heap;
     task->heap_room = room;
@@ -68,17 +78,21 @@ static void move_result(const struct pool__task *task, unsigned char *to, size_t
 {
     size_t kept = task->result_size < size ? task->result_size : size;
 
-    if (task->has_result && kept > 0)
+    if (pool__task_has_left(task, POOL__LEFT_RESULT) && kept > 0)
         memmove(to, pool__task_result(task), kept);
+}
+
+static void leave_result(struct pool__task *task, size_t size, unsigned where)
+{
+    task->left = (task->left & POOL__LEFT_WORDS) | POOL__LEFT_RESULT | where;
+    task->result_size = size;
 }
 
 static void *place_space(struct pool__task *task)
 {
-    if (!task->in_place)
+    if (!pool__task_has_left(task, POOL__LEFT_IN_PLACE))
         move_result(task, task->place, task->place_size);
-    task->in_place = task->has_result = true;
-    task->no_memory = false;
-    task->result_size = task->place_size;
+    leave_result(task, task->place_size, POOL__LEFT_IN_PLACE);
     return task->place;
 }
 
@@ -98,47 +112,43 @@ void *pool_return_space(struct pool_task *given, size_t size)
     else
         space = heap_space(task, size);
     if (space == NULL) {
-        task->no_memory = true;
+        task->left |= POOL__LEFT_NO_MEMORY;
         return NULL;
     }
-    if (task->in_place)
+    if (pool__task_has_left(task, POOL__LEFT_IN_PLACE))
         move_result(task, space, size);
-    task->no_memory = task->in_place = false;
-    task->has_result = true;
-    task->result_size = size;
+    leave_result(task, size, 0);
     return space;
 }
 
-/* Most results have few bytes: a constant size makes a few instructions of it. */
-static void copy_to_place(unsigned char *place, const void *data, size_t size)
+/* Not part of the quick way, which would then have registers to save. */
+POOL__APART static int return_anywhere(struct pool_task *given, const void *data, size_t size)
 {
-    if (size == 8)
-        memmove(place, data, 8);
-    else if (size == 4)
-        memmove(place, data, 4);
-    else
-        memmove(place, data, size);
-}
-
-int pool_return(struct pool_task *given, const void *data, size_t size)
-{
-    struct pool__task *task = task_of(given);
     void *space;
 
     if (data == NULL && size > 0)
         return POOL_INVALID;
-    if (given != NULL && task->place != NULL && size == task->place_size && !task->has_result) {
-        copy_to_place(task->place, data, size);
-        task->in_place = task->has_result = true;
-        task->no_memory = false;
-        task->result_size = size;
-        return 0;
-    }
     space = pool_return_space(given, size);
     if (space == NULL)
         return POOL_NO_MEMORY;
     if (size > 0)
         memmove(space, data, size); /* the data may be part of the result so far */
+    return 0;
+}
+
+/*
+ * A cheap task's time is mostly what is around it: so a first result goes straight to its place, where it has the size that
+ * most have.
+ */
+int pool_return(struct pool_task *given, const void *data, size_t size)
+{
+    struct pool__task *task = task_of(given);
+
+    if (given == NULL || data == NULL || size != sizeof(uint64_t) || task->place_size != size || task->left != 0)
+        return return_anywhere(given, data, size);
+    memmove(task->place, data, sizeof(uint64_t));
+    task->result_size = sizeof(uint64_t);
+    task->left = POOL__LEFT_RESULT | POOL__LEFT_IN_PLACE;
     return 0;
 }
 
@@ -157,8 +167,9 @@ int pool_fail(struct pool_task *given, int code, const char *format, ...)
     (void)given; /* one task runs at a time, and in an initializer there is none */
     if (format != NULL) {
         va_start(arguments, format);
-        vsnprintf(pool__words_room, sizeof pool__words_room, format, arguments);
+        vsnprintf(words, sizeof words, format, arguments);
         va_end(arguments);
+        *left |= POOL__LEFT_WORDS;
     }
     return code != 0 ? code : 1;
 }

@@ -25,24 +25,31 @@ struct pool__task {
     size_t place_size;
     struct pool__spare spare; /* heap of earlier results, to be used again */
     size_t result_size;
-    bool has_result, no_memory;
-    bool in_place; /* the result is there */
+    unsigned left; /* by the function, POOL__LEFT_...: one word, so that all is cleared and compared at once */
 };
+
+#define POOL__LEFT_RESULT    1u
+#define POOL__LEFT_IN_PLACE  2u /* the result is there */
+#define POOL__LEFT_NO_MEMORY 4u
+#define POOL__LEFT_WORDS     8u /* by pool_fail() */
+
+static inline bool pool__task_has_left(const struct pool__task *task, unsigned what)
+{
+    return (task->left & what) != 0;
+}
 
 static inline unsigned char *pool__task_result(const struct pool__task *task)
 {
-    return task->in_place ? task->place : task->heap != NULL ? task->heap : task->staging;
+    if (pool__task_has_left(task, POOL__LEFT_IN_PLACE))
+        return task->place;
+    return task->heap != NULL ? task->heap : task->staging;
 }
 
-/* What pool_fail() said last in this worker, "" where nothing; forgotten before each task. */
-extern char pool__words_room[POOL__WORDS_ROOM];
+/* This is the one that runs from now on, and pool_fail() in it; NULL: the initializer. */
+void pool__task_begin(struct pool__task *task);
+
+/* What pool_fail() said last in this task or initializer, "" where nothing. */
 const char *pool__words(void);
-
-static inline void pool__words_forget(void)
-{
-    if (pool__words_room[0] != '\0') /* else its page need not even be there */
-        pool__words_room[0] = '\0';
-}
 
 /* The seat that pool_worker_index() tells. */
 void pool__worker_index_set(int seat);

@@ -22,7 +22,7 @@ static struct range range_of(uint64_t word)
     return range;
 }
 
-static uint64_t place_word(struct pool__place place)
+uint64_t pool__place_word(struct pool__place place)
 {
     return (uint64_t)place.batch << 32 | (uint64_t)(place.offset & POOL__BATCH_MAX) << 8 | (uint64_t)place.mark;
 }
@@ -119,7 +119,7 @@ struct pool__place pool__board_running(const struct pool__board *board)
 
 void pool__board_ask_cancel(struct pool__board *board, struct pool__place place)
 {
-    atomic_store_explicit(&board->cancel, place_word(place), memory_order_release);
+    atomic_store_explicit(&board->cancel, pool__place_word(place), memory_order_release);
 }
 
 size_t pool__board_salvage(const struct pool__board *board, uint64_t received, void *copy, size_t room)
@@ -280,7 +280,7 @@ void pool__board_row_opened(struct pool__board *board, const struct pool__record
     place.offset = row->offset;
     place.mark = POOL__MARK_RUN;
     atomic_store_explicit(&board->row_shape, shape, memory_order_release);
-    atomic_store_explicit(&board->row, place_word(place), memory_order_release);
+    atomic_store_explicit(&board->row, pool__place_word(place), memory_order_release);
 }
 
 /* After `staged`: until here the host may see the row twice, and knows it. */
@@ -289,14 +289,9 @@ void pool__board_row_closed(struct pool__board *board)
     atomic_store_explicit(&board->row, 0, memory_order_release);
 }
 
-void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark)
+void pool__board_mark_word(struct pool__board *board, uint64_t word)
 {
-    struct pool__place place;
-
-    place.batch = batch;
-    place.offset = offset;
-    place.mark = mark;
-    atomic_store_explicit(&board->running, place_word(place), memory_order_release);
+    atomic_store_explicit(&board->running, word, memory_order_release);
 }
 
 bool pool__board_cancel_asked(const struct pool__board *board)

@@ -192,7 +192,17 @@ static inline bool pool__board_may_start(struct pool__board *board, struct pool_
 void pool__board_give_back(struct pool__board *board, struct pool__claim *claim);
 void pool__board_row_opened(struct pool__board *board, const struct pool__record *row);
 void pool__board_row_closed(struct pool__board *board);
-void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
+
+/* A place as a word; the next item's is POOL__NEXT_ITEM more. */
+#define POOL__NEXT_ITEM (UINT64_C(1) << 8)
+uint64_t pool__place_word(struct pool__place place);
+void pool__board_mark_word(struct pool__board *board, uint64_t word);
+
+static inline void pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark)
+{
+    pool__board_mark_word(board, pool__place_word((struct pool__place){batch, offset, mark}));
+}
+
 bool pool__board_cancel_asked(const struct pool__board *board);
 
 /*

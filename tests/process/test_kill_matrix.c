@@ -132,10 +132,12 @@ bool __wrap_pool__board_claim(struct pool__board *board, uint32_t batch, uint32_
     return claimed;
 }
 
-void __real_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
-void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark);
-void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t offset, enum pool__mark mark)
+void __real_pool__board_mark_word(struct pool__board *board, uint64_t word);
+void __wrap_pool__board_mark_word(struct pool__board *board, uint64_t word);
+void __wrap_pool__board_mark_word(struct pool__board *board, uint64_t word)
 {
+    uint32_t offset = (uint32_t)(word >> 8) & POOL__BATCH_MAX;
+    enum pool__mark mark = (enum pool__mark)(word & 3u);
     bool victim = has_victim && offset == plan->victim, done = victim && mark == POOL__MARK_DONE;
     bool by_run = has_victim && in_row && offset == plan->victim + 1 && mark == POOL__MARK_RUN;
 
@@ -144,7 +146,7 @@ void __wrap_pool__board_mark(struct pool__board *board, uint32_t batch, uint32_t
     in_function = victim && mark == POOL__MARK_RUN;
     if (done || by_run)
         pass(BEFORE_DONE);
-    __real_pool__board_mark(board, batch, offset, mark);
+    __real_pool__board_mark_word(board, word);
     if (victim && mark == POOL__MARK_RUN)
         pass(AFTER_MARK);
     if ((done || by_run) && is_here(AFTER_DONE)) {

@@ -27,14 +27,14 @@ static void small_results_lie_in_staging(void **state)
 
     (void)state;
     assert_ptr_equal(pool_return_space(&task.given, ROOM), staging);
-    assert_true(task.has_result);
+    assert_true(pool__task_has_left(&task, POOL__LEFT_RESULT));
     assert_int_equal(task.result_size, ROOM);
     assert_null(task.heap);
     assert_int_equal(pool_return(&task.given, "abc", 3), 0);
     assert_int_equal(task.result_size, 3);
     assert_memory_equal(pool__task_result(&task), "abc", 3);
     assert_int_equal(pool_return(&task.given, NULL, 0), 0);
-    assert_true(task.has_result);
+    assert_true(pool__task_has_left(&task, POOL__LEFT_RESULT));
     assert_int_equal(task.result_size, 0);
 }
 
@@ -87,12 +87,12 @@ static void a_result_of_its_places_size_lies_there(void **state)
     task.place = place;
     task.place_size = 8;
     assert_ptr_equal(pool_return_space(&task.given, 8), place);
-    assert_true(task.in_place && task.has_result);
+    assert_int_equal(task.left, POOL__LEFT_RESULT | POOL__LEFT_IN_PLACE);
     assert_ptr_equal(pool__task_result(&task), place);
     assert_int_equal(pool_return(&task.given, "abcdefgh", 8), 0);
     assert_memory_equal(place, "abcdefgh", 8);
     space = pool_return_space(&task.given, 3); /* trimmed: elsewhere, what is kept with it */
-    assert_false(task.in_place);
+    assert_false(pool__task_has_left(&task, POOL__LEFT_IN_PLACE));
     assert_ptr_equal(space, staging);
     assert_int_equal(task.result_size, 3);
     assert_memory_equal(space, "abc", 3);
@@ -131,7 +131,7 @@ static void part_of_it_may_be_the_result_in_place(void **state)
     assert_memory_equal(place, "23456789", 8);
     assert_int_equal(pool_return(&task.given, place + 4, 4), 0);
     assert_memory_equal(pool__task_result(&task), "6789", 4);
-    assert_false(task.in_place);
+    assert_false(pool__task_has_left(&task, POOL__LEFT_IN_PLACE));
 }
 
 static void nothing_is_done_for_nobody(void **state)
@@ -142,8 +142,8 @@ static void nothing_is_done_for_nobody(void **state)
     assert_null(pool_return_space(NULL, 1));
     assert_int_equal(pool_return(NULL, "a", 1), POOL_NO_MEMORY);
     assert_int_equal(pool_return(&task.given, NULL, 1), POOL_INVALID);
-    assert_false(task.has_result);
-    assert_false(task.no_memory);
+    assert_false(pool__task_has_left(&task, POOL__LEFT_RESULT));
+    assert_false(pool__task_has_left(&task, POOL__LEFT_NO_MEMORY));
     assert_false(pool_cancelled(NULL));
 }
 
@@ -153,14 +153,14 @@ static void impossible_sizes_are_no_memory(void **state)
 
     (void)state;
     assert_null(pool_return_space(&task.given, SIZE_MAX));
-    assert_true(task.no_memory);
+    assert_true(pool__task_has_left(&task, POOL__LEFT_NO_MEMORY));
     assert_null(pool_return_space(&task.given, (size_t)PTRDIFF_MAX + 1));
     if (!UNDER_ADDRESS_SANITIZER) /* which ends the program over it */
         assert_null(pool_return_space(&task.given, (size_t)PTRDIFF_MAX)); /* asked for, and not to be had */
-    assert_true(task.no_memory);
+    assert_true(pool__task_has_left(&task, POOL__LEFT_NO_MEMORY));
     assert_non_null(pool_return_space(&task.given, 10)); /* a smaller result after all */
-    assert_false(task.no_memory);
-    assert_true(task.has_result);
+    assert_false(pool__task_has_left(&task, POOL__LEFT_NO_MEMORY));
+    assert_true(pool__task_has_left(&task, POOL__LEFT_RESULT));
 }
 
 static void less_than_wished_will_do(void **state)
@@ -173,11 +173,11 @@ static void less_than_wished_will_do(void **state)
     assert_non_null(pool_return_space(&task.given, 5000));
     assert_int_equal(fail_no_more(CALL_MEMORY), 1);
     assert_int_equal(task.heap_room, 5000); /* exactly, where twice the room was not to be had */
-    assert_false(task.no_memory);
+    assert_false(pool__task_has_left(&task, POOL__LEFT_NO_MEMORY));
     fail_next(CALL_MEMORY, 2, ENOMEM);
     assert_null(pool_return_space(&task.given, 5001));
     assert_int_equal(fail_no_more(CALL_MEMORY), 2);
-    assert_true(task.no_memory);
+    assert_true(pool__task_has_left(&task, POOL__LEFT_NO_MEMORY));
     free(task.heap);
 }
 
@@ -195,7 +195,7 @@ static void a_buffer_that_failed_is_no_result(void **state)
     pool_put_int(&buffer, 7);
     pool_put_string(&buffer, NULL);
     assert_int_equal(pool_return_buffer(&task.given, &buffer), POOL_NO_MEMORY);
-    assert_false(task.has_result);
+    assert_false(pool__task_has_left(&task, POOL__LEFT_RESULT));
     assert_null(buffer.data);
 }
 
@@ -204,16 +204,21 @@ static void failures_have_a_code_and_words(void **state)
     struct pool__task task = fresh();
 
     (void)state;
-    pool__words_forget();
+    pool__task_begin(&task);
     assert_string_equal(pool__words(), "");
     assert_int_equal(pool_fail(&task.given, 7, "%s %d", "number", 7), 7);
     assert_string_equal(pool__words(), "number 7");
     assert_int_equal(pool_fail(&task.given, 0, NULL), 1); /* 0 would be no failure; the words stay */
     assert_string_equal(pool__words(), "number 7");
+    task.left = 0; /* as before each item */
+    assert_string_equal(pool__words(), "");
+    pool__task_begin(NULL);
+    assert_string_equal(pool__words(), "");
     assert_int_equal(pool_fail(NULL, -3, "in an initializer"), -3);
     assert_string_equal(pool__words(), "in an initializer");
-    pool__words_forget();
+    pool__task_begin(&task);
     assert_string_equal(pool__words(), "");
+    pool__task_begin(NULL);
 }
 
 static void memory_of_an_earlier_result_is_used_again(void **state)
