@@ -6,6 +6,7 @@
 
 #include "api/call.h"
 #include "api/group.h"
+#include "api/progress.h"
 #include "api/result.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -343,6 +344,8 @@ static void free_promise(struct pool__promise *promise)
     struct pool *pool = promise->future.pool;
 
     pool__hold(pool);
+    if (promise->progress != NULL)
+        pool__progress_end(promise->progress, false);
     detach(promise);
     pool__promise_drop(promise);
     pool__leave(pool);

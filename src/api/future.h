@@ -30,6 +30,8 @@ struct pool_future {
     uint16_t place;      /* in its group; or POOL__ALONE, in a promise */
 };
 
+struct pool__progress;
+
 struct pool__promise {
     struct pool__job job; /* first: a job of these owners is a promise */
     struct pool_future future;
@@ -40,6 +42,7 @@ struct pool__promise {
     void (*callback)(void *user, const struct pool_result *result);
     void *user;
     struct pool__call call;
+    struct pool__progress *progress; /* of a map; or NULL */
     void *copies; /* argument, shared bytes: malloc'ed, freed with the promise */
 };
 

@@ -238,6 +238,7 @@ static struct map *make(struct pool *pool, pool_function *fn, const struct pool_
     }
     pool__job_options(&map->promise.job, job);
     pool__progress_init(&map->progress, pool, refer, job, map->count);
+    map->promise.progress = &map->progress;
     if (job != NULL) {
         map->statuses = job->statuses;
         map->keep_going = job->keep_going;
