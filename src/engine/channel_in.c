@@ -10,6 +10,9 @@
 #include "engine/engine.h"
 #include "engine/staffing.h"
 
+/* of the last look at a pipe that is not empty, and whose bytes nobody brings again */
+#define DRAIN_TRIES 16u
+
 static size_t smaller(uint64_t a, size_t b)
 {
     return a < b ? (size_t)a : b;
@@ -257,10 +260,13 @@ void pool__channel_drain(struct pool *pool, struct pool__seat *seat, struct pool
 {
     size_t left =
         pool__identity_is(channel->results, &channel->result_pipe) ? pool__readable_bytes(channel->results) : 0;
+    unsigned tries = DRAIN_TRIES;
 
     while (left > 0 && !channel->poisoned) {
         ssize_t got = read_once(pool, seat, channel, left);
 
+        if (got == POOL__NOT_NOW && tries-- > 0)
+            continue;
         if (got <= 0)
             break;
         left -= (size_t)got < left ? (size_t)got : left;
