@@ -94,7 +94,7 @@ void pool__channel_close_in_child(struct pool__channel *channel);
 /* Some of the pool's descriptors are not ours any more, or all: closes what is left, and is out of every poller. */
 void pool__channel_give_up(struct pool__channel *channel, bool all);
 
-/* ---- out */
+/* ---- out: channel_out.c */
 
 /*
  * Is nothing waiting, and has the worker the job's shared bytes? Where it has not, they are sent now, if nothing
