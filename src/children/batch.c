@@ -398,7 +398,7 @@ static bool run_on(const struct pool__frame *frame, const unsigned char *body, s
         task->place = places->first;
         task->place_size = places->each;
     }
-    went = go_on(frame, body + (size_t)first * (size_t)frame->item_size, block, first + places->most);
+    went = go_on(frame, body + (size_t)first * (size_t)frame->item_size, block, places->most);
     task->place_size = place_size;
     task->place = NULL;
     if (pool__task_has_left(task, POOL__LEFT_IN_PLACE))

@@ -89,10 +89,43 @@ static void finished_ones_do_not_wait(void **state)
     pool_destroy(pool);
 }
 
+/* As many as a worker takes together have more bytes than there is room to stage: each row ends where the room does. */
+static int task_same_bytes(struct pool_task *task)
+{
+    size_t size = *(const size_t *)task->shared;
+    unsigned char *bytes = pool_return_space(task, size);
+
+    if (!bytes)
+        return 1;
+    memset(bytes, byte_of(task->index, 0), size);
+    return 0;
+}
+
+static void rows_end_where_the_room_does(void **state)
+{
+    static const size_t each[] = {16, 64, 256, 512, 1024};
+    enum { MANY = 20000 };
+    struct pool *pool = made(pool_create(2, NULL));
+
+    (void)state;
+    for (size_t s = 0; s < sizeof each / sizeof each[0]; s++) {
+        struct pool_job job = {.shared = &each[s], .shared_size = sizeof each[s]};
+        unsigned char *out = made(malloc(MANY * each[s])), wanted[1024];
+        assert_status(pool_map(pool, task_same_bytes, pool_items(NULL, MANY, 0), out, each[s], &job), POOL_OK);
+        for (size_t i = 0; i < MANY; i++) {
+            memset(wanted, byte_of(i, 0), each[s]);
+            assert_memory_equal(out + i * each[s], wanted, each[s]);
+        }
+        free(out);
+    }
+    pool_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(mixed_sizes_in_one_chunk),
+        PROCESS_TEST(rows_end_where_the_room_does),
         PROCESS_TEST(finished_ones_do_not_wait),
     };
 
