@@ -95,7 +95,6 @@ static void prepare_task(const struct pool__frame *frame, uint32_t offset)
     task->staging_room =
         (size_t)(pool__stream_room.to - pool__stream_room.from) - POOL__RECORD_SIZE - POOL__RECORD_ALIGN;
     task->place = results_there(offset);
-    task->result_size = 0;
     task->left = 0;
 }
 
@@ -219,7 +218,8 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
     struct pool__task *task = &self.task;
 
     bool in_place = pool__task_has_left(task, POOL__LEFT_IN_PLACE);
-    bool broken = how != POOL__HOW_OK || task->heap != NULL || (!in_place && task->result_size > POOL__ROW_EACH);
+    size_t size = in_place ? 0 : pool__task_result_size(task);
+    bool broken = how != POOL__HOW_OK || task->heap != NULL || size > POOL__ROW_EACH;
 
     block->broken = broken; /* not read back here: a load that spans several flags would wait for this store */
     if (broken || block->timed)
@@ -227,8 +227,7 @@ static void end_item(const struct pool__frame *frame, uint32_t offset, struct bl
     if (broken || frame->count == 1)
         send_outcome(frame, offset, how, code, block->start, block->end);
     else
-        pool__stream_add(frame, offset, in_place ? NULL : task->staging, in_place ? 0 : task->result_size, block->start,
-                         block->end - block->start);
+        pool__stream_add(frame, offset, in_place ? NULL : task->staging, size, block->start, block->end - block->start);
     if (how != POOL__HOW_OK) {
         mark_done(frame, offset);
         flush(block);

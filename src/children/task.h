@@ -24,7 +24,7 @@ struct pool__task {
     unsigned char *place; /* in the arena, for a result of just place_size bytes; NULL: none */
     size_t place_size;
     struct pool__spare spare; /* heap of earlier results, to be used again */
-    size_t result_size;
+    size_t result_size; /* of a result, where there is one */
     unsigned left; /* by the function, POOL__LEFT_...: one word, so that all is cleared and compared at once */
 };
 
@@ -43,6 +43,11 @@ static inline unsigned char *pool__task_result(const struct pool__task *task)
     if (pool__task_has_left(task, POOL__LEFT_IN_PLACE))
         return task->place;
     return task->heap != NULL ? task->heap : task->staging;
+}
+
+static inline size_t pool__task_result_size(const struct pool__task *task)
+{
+    return pool__task_has_left(task, POOL__LEFT_RESULT) ? task->result_size : 0;
 }
 
 /* This is the one that runs from now on, and pool_fail() in it; NULL: the initializer. */

@@ -121,11 +121,38 @@ static void rows_end_where_the_room_does(void **state)
     pool_destroy(pool);
 }
 
+/* What the item before has left is not taken for this one's. */
+static int task_now_and_then(struct pool_task *task)
+{
+    size_t value = 3 * task->index;
+
+    return task->index % 50 == 49 ? 0 : pool_return(task, &value, sizeof value);
+}
+
+static void what_returns_nothing_has_none(void **state)
+{
+    enum { MANY = 20000 };
+    static enum pool_status statuses[MANY];
+    static size_t out[MANY];
+    struct pool_job job = {.keep_going = true, .statuses = statuses};
+    struct pool *pool = made(pool_create(2, NULL));
+
+    (void)state;
+    assert_status(pool_map(pool, task_now_and_then, pool_items(NULL, MANY, 0), out, sizeof out[0], &job), POOL_BAD_SIZE);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_status(statuses[i], i % 50 == 49 ? POOL_BAD_SIZE : POOL_OK);
+        if (i % 50 != 49)
+            assert_int_equal(out[i], 3 * i);
+    }
+    pool_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(mixed_sizes_in_one_chunk),
         PROCESS_TEST(rows_end_where_the_room_does),
+        PROCESS_TEST(what_returns_nothing_has_none),
         PROCESS_TEST(finished_ones_do_not_wait),
     };
 

@@ -202,6 +202,7 @@ static void a_buffer_that_failed_is_no_result(void **state)
 static void failures_have_a_code_and_words(void **state)
 {
     struct pool__task task = fresh();
+    unsigned char place[8];
 
     (void)state;
     pool__task_begin(&task);
@@ -209,6 +210,10 @@ static void failures_have_a_code_and_words(void **state)
     assert_int_equal(pool_fail(&task.given, 7, "%s %d", "number", 7), 7);
     assert_string_equal(pool__words(), "number 7");
     assert_int_equal(pool_fail(&task.given, 0, NULL), 1); /* 0 would be no failure; the words stay */
+    assert_string_equal(pool__words(), "number 7");
+    task.place = place;
+    task.place_size = sizeof place;
+    assert_int_equal(pool_return(&task.given, "abcdefgh", 8), 0); /* they stay with a result, too */
     assert_string_equal(pool__words(), "number 7");
     task.left = 0; /* as before each item */
     assert_string_equal(pool__words(), "");
