@@ -147,12 +147,60 @@ static void what_returns_nothing_has_none(void **state)
     pool_destroy(pool);
 }
 
+static char the_state;
+
+static int init_state(void **state, void *arg)
+{
+    (void)arg;
+    *state = &the_state;
+    return 0;
+}
+
+/* What a task does to what it was given is its own affair; and a result too large for any memory is one item's. */
+static int task_clumsy(struct pool_task *task)
+{
+    size_t index = task->index, value = 3 * index, item;
+
+    if (task->size != sizeof item || task->state != &the_state || task->attempt != 1)
+        return pool_fail(task, 2, "size %zu, attempt %u", task->size, task->attempt);
+    memcpy(&item, task->arg, sizeof item);
+    if (item != 7 * index)
+        return pool_fail(task, 3, "item %zu", item);
+    pool_return(task, &value, sizeof value);
+    if (index % 50 == 49)
+        pool_return_space(task, SIZE_MAX / 2 + 2);
+    memset(task, 0, sizeof *task);
+    return 0;
+}
+
+static void each_is_given_its_own(void **state)
+{
+    enum { MANY = 20000 };
+    static enum pool_status statuses[MANY];
+    static size_t in[MANY], out[MANY];
+    struct pool_options options = {.initializer = init_state};
+    struct pool_job job = {.keep_going = true, .statuses = statuses};
+    struct pool *pool = made(pool_create(2, &options));
+
+    (void)state;
+    for (size_t i = 0; i < MANY; i++)
+        in[i] = 7 * i;
+    assert_status(pool_map(pool, task_clumsy, POOL_ARRAY(in), out, sizeof out[0], &job), POOL_NO_MEMORY);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_status(statuses[i], i % 50 == 49 ? POOL_NO_MEMORY : POOL_OK);
+        if (i % 50 != 49)
+            assert_int_equal(out[i], 3 * i);
+    }
+    pool_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PROCESS_TEST(mixed_sizes_in_one_chunk),
         PROCESS_TEST(rows_end_where_the_room_does),
         PROCESS_TEST(what_returns_nothing_has_none),
+        PROCESS_TEST(each_is_given_its_own),
         PROCESS_TEST(finished_ones_do_not_wait),
     };
 
