@@ -432,8 +432,8 @@ POOL_API enum pool_status pool_wait_all(struct pool_future *const *futures, size
  * returned NULL; all have returned when pool_join() or pool_destroy() does. Inside one: submit, cancel, free, close,
  * stop, terminate; a wait on the pool, even of 0, is POOL_INVALID; pool_destroy() takes effect when the callback has
  * returned. result is good until the callback returns, whoever frees the future. No progress call comes after the
- * callback, after pool_map() has returned, after POOL_END, pool_iterator_free() or pool_future_free(); these two wait
- * for one that runs, save inside it.
+ * callback, after pool_map() has returned, after POOL_END, pool_iterator_free(), or pool_future_free() of a map that is
+ * not done: these two wait for one that runs, save inside it. (Of one that is done the last call still comes.)
  */
 struct pool_job {
     size_t      chunk;       /* items a message; 0: chosen as it runs */

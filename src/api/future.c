@@ -344,8 +344,9 @@ static void free_promise(struct pool__promise *promise)
     struct pool *pool = promise->future.pool;
 
     pool__hold(pool);
-    if (promise->progress != NULL)
-        pool__progress_end(promise->progress, false);
+    if (promise->progress != NULL &&
+        (!pool__future_is_done(&promise->future) || pool__progress_is_inside(promise->progress)))
+        pool__progress_end(promise->progress, false); /* else the last call is still to come, before the callback */
     detach(promise);
     pool__promise_drop(promise);
     pool__leave(pool);

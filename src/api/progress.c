@@ -76,6 +76,11 @@ void pool__progress_queue_last(struct pool__progress *progress)
         queue(progress);
 }
 
+bool pool__progress_is_inside(const struct pool__progress *progress)
+{
+    return pool__in_callback(progress->pool) && progress->pool->current == &progress->call;
+}
+
 void pool__progress_end(struct pool__progress *progress, bool last)
 {
     struct pool *pool = progress->pool;

@@ -29,6 +29,9 @@ void pool__progress_add(struct pool__progress *progress, size_t done);
 /* Queues the last call, where it has not been queued with these numbers already. For jobs that a callback follows. */
 void pool__progress_queue_last(struct pool__progress *progress);
 
+/* Is this thread inside one of its calls? Under the lock, as all here. */
+bool pool__progress_is_inside(const struct pool__progress *progress);
+
 /*
  * Takes back a queued call and waits for one that runs (save where this thread is inside it); then none comes any
  * more. `last`: makes the final call itself. The lock is let go meanwhile.

@@ -325,6 +325,38 @@ static void freed_in_a_progress_call(void **state)
     }
 }
 
+/* Of a map that is done the last call comes, though its future is freed before there was time for it. */
+struct told {
+    atomic_int ready, last;
+};
+
+static void hold_up(void *user, const struct pool_result *result)
+{
+    (void)result;
+    counter_wait(&((struct told *)user)->ready, 1);
+}
+
+static void note_last(void *user, size_t done, size_t total)
+{
+    if (done == total)
+        atomic_fetch_add(&((struct told *)user)->last, 1);
+}
+
+static void the_last_progress_call_outlives_the_future(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    struct pool_job held = {.callback = hold_up, .user = &told}, job = {.progress = note_last, .progress_user = &told};
+    struct pool *pool = made(pool_create(1, NULL));
+    pool_future_free(made(pool_apply_async(pool, task_nothing, NULL, 0, &held)));
+    struct pool_future *map = made(pool_map_async(pool, task_nothing, pool_items(NULL, 10, 0), NULL, 0, &job));
+    assert_status(pool_future_wait(map, POOL_FOREVER), POOL_OK);
+    pool_future_free(map);
+    atomic_store(&told.ready, 1);
+    close_and_join(pool);
+    assert_int_equal(atomic_load(&told.last), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +367,7 @@ int main(void)
         PROCESS_TEST(destroyed_in_a_callback),
         PROCESS_TEST(another_pool_may_be_waited_for),
         PROCESS_TEST(freed_in_a_progress_call),
+        PROCESS_TEST(the_last_progress_call_outlives_the_future),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
