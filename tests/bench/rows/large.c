@@ -11,7 +11,7 @@
 #include "peers/peers.h"
 #include "tasks.h"
 
-enum { ECHO_BYTES = 16 << 20, QUICK_BYTES = 1 << 20, POINTER_COUNT = 20000, QUICK_COUNT = 200 };
+enum { WARM_ECHOES = 4, ECHO_BYTES = 16 << 20, QUICK_BYTES = 1 << 20, POINTER_COUNT = 20000, QUICK_COUNT = 200 };
 
 struct echo_side {
     struct pool *pool;
@@ -19,7 +19,7 @@ struct echo_side {
     size_t size;
 };
 
-static double pool_echo_ms(void *context)
+static double pool_echo_once(void *context)
 {
     const struct echo_side *side = context;
     double start = seconds_now(), end;
@@ -29,6 +29,27 @@ static double pool_echo_ms(void *context)
     if (memcmp(side->out, side->in, side->size) != 0)
         give_up("the pool's echo came back changed");
     return (end - start) * 1e3;
+}
+
+/* With warm buffers: the other sides, a Python among them, have been through the caches since the last round. */
+static double when_warm(double (*once)(void *context), void *context)
+{
+    double sum = 0;
+
+    once(context);
+    for (int i = 0; i < WARM_ECHOES; i++)
+        sum += once(context);
+    return sum / WARM_ECHOES;
+}
+
+static double pool_echo_ms(void *context)
+{
+    return when_warm(pool_echo_once, context);
+}
+
+static double floor_echo_ms(void *context)
+{
+    return when_warm(echo_ms, context);
 }
 
 void row_large(struct bench *bench)
@@ -41,7 +62,7 @@ void row_large(struct bench *bench)
     echo_open(&floor, size);
     contest(bench, "16 MiB in and out", "ms",
             (struct side[]){{"pool", pool_echo_ms, &side, false},
-                            {"two pipes", echo_ms, &floor, false},
+                            {"two pipes", floor_echo_ms, &floor, false},
                             {"Python's Pool", python_figure, &python, true}},
             bench->python && python_there() ? 3 : 2, GOAL_AT_MOST(0.5));
     echo_close(&floor);
