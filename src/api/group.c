@@ -12,7 +12,7 @@
 #include "engine/role.h"
 
 #define FIRST_ROOM 8u  /* places of the first slab */
-#define SPARES     64u /* slabs of full size that are kept for the next groups */
+#define SPARES     64u /* slabs of full size that are kept for the next groups; and with more in use, large pages pay */
 #define MANY       (UINT32_C(1) << 30)
 
 struct record {
@@ -27,7 +27,8 @@ struct pool__group {
     struct pool__grave grave;
     struct pool *pool;
     struct pool__group *next_spare;
-    uint32_t room; /* places */
+    uint32_t room;                /* places */
+    struct pool__slab_page *page; /* of pool->slabs, that it lies in; or NULL: malloc'ed */
     /* records in use; while the group is filled, MANY less those that were */
     _Atomic uint32_t holders;
     struct record records[];
@@ -62,12 +63,22 @@ static bool is_inline(const struct record *record)
 
 /* ---- the end of a slab */
 
+static void give_back(struct pool *pool, struct pool__group *group)
+{
+    pthread_mutex_lock(&pool->lock); /* what pool__unlock() does besides is being done */
+    pool__slab_give(&pool->slabs, group->page, group);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void dispose(struct pool__grave *grave)
 {
     struct pool__group *group = pool__holder(grave, struct pool__group, grave);
     struct pool *pool = group->pool;
 
-    free(group);
+    if (group->page != NULL)
+        give_back(pool, group);
+    else
+        free(group);
     pool__let_go(pool);
 }
 
@@ -78,7 +89,8 @@ static void retire(struct pool__group *group)
 
     if (group->job.pinned > 0)
         pool__release_job(pool, &group->job);
-    if (pool->groups_end || group->room < POOL__GROUP_MOST || pool->spare_groups == SPARES) {
+    pool->full_groups -= group->room == POOL__GROUP_MOST;
+    if (pool->groups_end || group->room < POOL__GROUP_MOST || group->page != NULL || pool->spare_groups == SPARES) {
         pool__bury(pool, &group->grave, dispose);
         return;
     }
@@ -141,6 +153,8 @@ void pool__groups_end(struct pool *pool)
         free(spare);
     }
     pool->spare_groups = 0;
+    if (pool->slabs.size > 0)
+        pool__slabs_end(&pool->slabs);
 }
 
 /* ---- the engine's questions */
@@ -298,24 +312,44 @@ static bool fits(const struct pool__group *group, pool_function *function, size_
            job->retries == retries && !job->withdrawn && !job->cancel_asked;
 }
 
+static size_t slab_size(uint32_t room)
+{
+    return sizeof(struct pool__group) + room * sizeof(struct record);
+}
+
+/* Where very many are in use already. NULL: it is not so, or there are no such pages. */
+static struct pool__group *take_from_page(struct pool *pool, uint32_t room, struct pool__slab_page **page)
+{
+    if (room < POOL__GROUP_MOST || pool->full_groups < SPARES)
+        return NULL;
+    if (pool->slabs.size == 0)
+        pool__slabs_init(&pool->slabs, slab_size(POOL__GROUP_MOST));
+    return pool__slab_take(&pool->slabs, page);
+}
+
 static struct pool__group *take_slab(struct pool *pool)
 {
     uint32_t room = pool->group_room == 0 ? FIRST_ROOM : pool->group_room;
     struct pool__group *group = pool->spare_group;
+    struct pool__slab_page *page = NULL;
 
     if (room > POOL__GROUP_MOST)
         room = POOL__GROUP_MOST;
-    if (room < POOL__GROUP_MOST || group == NULL) {
-        group = malloc(sizeof *group + room * sizeof group->records[0]);
-    } else {
+    if (room == POOL__GROUP_MOST && group != NULL) {
         pool->spare_group = group->next_spare;
         pool->spare_groups--;
+    } else {
+        group = take_from_page(pool, room, &page);
+        if (group == NULL)
+            group = malloc(slab_size(room));
     }
     if (group == NULL)
         return NULL;
     memset(group, 0, sizeof *group);
     group->pool = pool;
     group->room = room;
+    group->page = page;
+    pool->full_groups += room == POOL__GROUP_MOST;
     atomic_init(&group->holders, MANY);
     pool__hold(pool);
     return group;

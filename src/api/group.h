@@ -5,7 +5,8 @@
  *
  * Futures, arguments and results of a group lie in one slab, 128 bytes each; larger arguments and results are malloc'ed.
  * The slab goes when all its futures are freed and have their outcomes. Slabs grow with the groups: from a few places,
- * while submissions differ from one to the next, to POOL__GROUP_MOST.
+ * while submissions differ from one to the next, to POOL__GROUP_MOST. Where very many are in use they come out of large
+ * pages (base/slab.h).
  */
 #ifndef POOL__API_GROUP_H
 #define POOL__API_GROUP_H

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fork_child.h"
 #include "base/poller.h"
+#include "base/slab.h"
 #include "children/zygote.h"
 #include "data/arena.h"
 #include "data/buffer.h"
@@ -109,6 +110,8 @@ struct pool {
     uint32_t group_room;       /* places that the next one shall have; 0: there was none yet */
     struct pool__group *spare_group;
     unsigned spare_groups;
+    unsigned full_groups;     /* of full size, in use */
+    struct pool__slabs slabs; /* where those come from that are very many */
     bool groups_end;
     struct pool__link iterators; /* those whose source is not at its end */
     uint64_t submitted, bytes_sent, bytes_received;

@@ -6,10 +6,12 @@
 #include "../support/check.h"
 #include "../support/family.h"
 #include "../support/gate.h"
+#include "../support/sanitizer.h"
 #include "../support/tasks.h"
 #include "../support/watchdog.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 
 enum { MANY = 1000 };
@@ -309,6 +311,62 @@ static void freed_in_any_order(void **state)
     }
 }
 
+/* KiB of addresses that this process has; 0: the system does not tell. */
+static long addresses(void)
+{
+    char line[256];
+    long size = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+
+    while (file && size == 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmSize: %ld", &size) != 1)
+            size = 0;
+    if (file)
+        fclose(file);
+    return size;
+}
+
+/* As many as large pages are taken for, twice; some are freed after the pool. */
+static void burst(struct pool_future **futures, size_t count)
+{
+    struct pool *pool = made(pool_create(2, NULL));
+
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < count; i++) {
+            long value = (long)i;
+            futures[i] = made(pool_apply_async(pool, task_square, &value, sizeof value, NULL));
+        }
+        for (size_t i = 0; i < count; i++) {
+            const struct pool_result *result;
+            long square;
+            assert_status(pool_future_get(futures[i], POOL_FOREVER, &result), POOL_OK);
+            memcpy(&square, result->data, sizeof square);
+            assert_int_equal(square, (long)i * (long)i);
+        }
+        if (turn == 1)
+            pool_destroy(pool);
+        for (size_t first = 0; first < 7; first++)
+            for (size_t i = first; i < count; i += 7)
+                pool_future_free(futures[i]);
+    }
+}
+
+static void very_many(void **state)
+{
+    enum { COUNT = 60000, BURSTS = 10, MIB = 1024 };
+    static struct pool_future *futures[COUNT];
+    long before = 0;
+
+    (void)state;
+    for (int i = 0; i < BURSTS; i++) {
+        burst(futures, COUNT);
+        if (i == 0)
+            before = addresses();
+    }
+    if (before > 0 && !UNDER_ADDRESS_SANITIZER && !UNDER_THREAD_SANITIZER) /* they keep what is freed */
+        assert_in_range(addresses(), 1, before + 10 * MIB);
+}
+
 /* A task that waits tells how long; the time between two submissions does not go to the later one's account. */
 static void waiting_times_are_their_own(void **state)
 {
@@ -340,7 +398,7 @@ int main(void)
         PROCESS_TEST(a_kill_harms_no_neighbour), PROCESS_TEST(a_crash_costs_one),
         PROCESS_TEST(each_is_retried_by_itself), PROCESS_TEST(arguments_and_results_of_any_size),
         PROCESS_TEST(they_keep_their_order),     PROCESS_TEST(freed_in_any_order),
-        PROCESS_TEST(waiting_times_are_their_own),
+        PROCESS_TEST(waiting_times_are_their_own), PROCESS_TEST(very_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
