@@ -371,7 +371,10 @@ POOL_API void pool_iterator_free(struct pool_iterator *iterator);
 
 /* Hands fn(arg) to a worker and does not wait; arg is copied before this returns. Python's apply_async().
  * Returns the future, the caller's to pool_future_free(). NULL with EINVAL, ENOMEM, EPIPE (closed, stopped or broken),
- * EAGAIN (queue full, see pool_job.try_submit). */
+ * EAGAIN (queue full, see pool_job.try_submit).
+ * One of a small argument and result takes 128 bytes until it is freed. Of very many that were freed up to 128 MiB stay
+ * with the pool for the next ones, and are the system's to take meanwhile (MADV_FREE, where there is that).
+ */
 POOL_API struct pool_future *pool_apply_async(struct pool *pool, pool_function *fn, const void *arg, size_t size,
                                               const struct pool_job *job);
 
