@@ -209,8 +209,11 @@ bool pool__iterator_feed(struct pool_iterator *iterator, bool nothing_else)
         read_array(iterator);
     else
         read_generator(iterator);
-    if (iterator->read == before)
+    if (iterator->read == before) {
+        if (iterator->source_ended)
+            pool__settle(iterator->pool); /* a closed one may be over by that */
         return iterator->source_ended;
+    }
     give_out(iterator, iterator->read - before);
     return true;
 }

@@ -82,6 +82,47 @@ static void closed_half_way_it_is_read_to_its_end(void **state)
     }
 }
 
+/* A source that says that it has ended when all its results are here, and the workers are at rest. */
+struct late {
+    struct pool *pool;
+    unsigned given;
+};
+
+static int give_five(void *context, const void **item, size_t *size)
+{
+    struct late *late = context;
+    struct pool_stats stats = {0};
+
+    *item = NULL;
+    *size = 0;
+    if (late->given++ < 5)
+        return 1;
+    for (int tries = 0; tries < 10000 && (stats.finished < 5 || stats.busy > 0); tries++) {
+        pool_get_stats(late->pool, &stats);
+        pause_briefly();
+    }
+    return 0;
+}
+
+static void closed_before_the_source_has_ended(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        struct pool *pool = made(pool_create(2, NULL));
+        struct late late = {.pool = pool};
+        struct pool_job job = {.window = 10};
+        const struct pool_result *result;
+        struct pool_iterator *iterator = made(kinds[kind](pool, task_nothing, pool_generate(give_five, &late), &job));
+        assert_status(pool_close(pool), POOL_OK);
+        for (size_t i = 0; i < 5; i++)
+            assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_OK);
+        assert_status(pool_iterator_next(iterator, POOL_FOREVER, &result), POOL_END);
+        assert_status(pool_join(pool, POOL_FOREVER), POOL_OK);
+        pool_iterator_free(iterator);
+        pool_destroy(pool);
+    }
+}
+
 static void a_cancelled_iterator(void **state)
 {
     (void)state;
@@ -193,6 +234,7 @@ int main(void)
         PROCESS_TEST(given_up_half_way),
         PROCESS_TEST(freed_while_items_run),
         PROCESS_TEST(closed_half_way_it_is_read_to_its_end),
+        PROCESS_TEST(closed_before_the_source_has_ended),
         PROCESS_TEST(a_cancelled_iterator),
         PROCESS_TEST(cancelled_the_source_is_read_no_more),
         PROCESS_TEST(cancelled_and_left_alone),
